@@ -1,0 +1,293 @@
+"""Algorithms 1, 2 and 3 of the paper, each one iteration at a time.
+
+An algorithm is told the settings of an iteration, is given observed examples, and returns what it
+drew and measured. What it must remember between iterations (persistent chains or latents) is in
+`memory`, which checkpoints save.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import attrs
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from coopkit.interfaces import Sampler, Shape
+from coopkit.steps import (
+    Backward,
+    Reconstruction,
+    generate,
+    infer,
+    reconstruct,
+    revise,
+    shift_density,
+)
+from coopkit.targets import RevisionTarget, frozen, squared_norm
+
+
+@attrs.frozen(eq=False)
+class Learner:
+    """A network, the optimiser that moves it, and the standard deviation of its Gaussian.
+
+    Attributes:
+        network: f or g.
+        optimizer: of the network's parameters.
+        std: s of a descriptor, σ of a generator, in the units of the signal.
+        trained: the network as the updates call it, where that is not the network itself (wrapped
+            for several devices).
+        backward: how to accumulate gradients; the engine's own under mixed precision.
+    """
+
+    network: nn.Module
+    optimizer: Optimizer
+    std: float
+    trained: nn.Module = attrs.field(
+        default=attrs.Factory(lambda self: self.network, takes_self=True)
+    )
+    backward: Backward = Tensor.backward
+
+
+@attrs.frozen
+class Settings:
+    """The numbers of one iteration, after all schedules.
+
+    Attributes:
+        revision: the sampler of D1.
+        revision_steps: l_D.
+        inference: the sampler of G1.
+        inference_steps: l_G.
+        draft_noise_std: standard deviation of ε in G0, in the units of the signal.
+        updates: how many times G2 is done.
+        residual: whether to measure the auto-encoder residual (26) of S2.
+    """
+
+    revision: Sampler[Any] | None = None
+    revision_steps: int = 0
+    inference: Sampler[Any] | None = None
+    inference_steps: int = 0
+    draft_noise_std: float = 0.0
+    updates: int = 1
+    residual: bool = False
+
+
+@attrs.frozen
+class Streams:
+    """The sources of randomness of a run, one for each purpose, on the device of the chains."""
+
+    draft: torch.Generator
+    revision: torch.Generator
+    inference: torch.Generator
+
+
+@attrs.frozen(eq=False)
+class Batch:
+    """Observed examples Y_i, (n, ...), and their places in the data set, (n,)."""
+
+    signals: Tensor
+    places: Tensor
+
+
+@attrs.frozen(eq=False)
+class Iteration:
+    """What one learning iteration drew and measured.
+
+    Attributes:
+        observed: Y_i.
+        initial: S1, Ŷ; the chains before revision in Algorithm 1; None in Algorithm 2.
+        revised: S2, Ỹ; None in Algorithm 2.
+        reconstructed: S3, g(X) after the update; None in Algorithm 1.
+        figures: scalar tensors by name.
+    """
+
+    observed: Tensor
+    initial: Tensor | None
+    revised: Tensor | None
+    reconstructed: Tensor | None
+    figures: dict[str, Tensor]
+
+
+class Algorithm(Protocol):
+    """One of the three algorithms."""
+
+    memory: dict[str, Tensor]
+
+    def iterate(self, batch: Batch, settings: Settings) -> Iteration:
+        """Do one learning iteration."""
+
+
+@attrs.define(eq=False)
+class DescriptorAlgorithm:
+    """Algorithm 1: the descriptor alone, by persistent chains.
+
+    Attributes:
+        descriptor: the learner of f.
+        streams: of randomness.
+        memory: "chains", the Ỹ_i of the last iteration, (chains, ...).
+    """
+
+    descriptor: Learner
+    streams: Streams
+    memory: dict[str, Tensor]
+
+    def iterate(self, batch: Batch, settings: Settings) -> Iteration:
+        """D1: revise the chains from where they were left. D2: shift the density."""
+        chains = self.memory["chains"]
+        assert settings.revision is not None
+        revised = revise(
+            self.descriptor.network,
+            self.descriptor.std,
+            settings.revision,
+            chains,
+            settings.revision_steps,
+            self.streams.revision,
+        )
+        figures = descriptor_figures(self.descriptor, batch.signals, chains, revised, settings)
+        figures |= shift(self.descriptor, batch.signals, revised)
+        self.memory["chains"] = revised
+        return Iteration(batch.signals, chains, revised, None, figures)
+
+
+@attrs.define(eq=False)
+class GeneratorAlgorithm:
+    """Algorithm 2: the generator alone, by alternating back-propagation.
+
+    Attributes:
+        generator: the learner of g.
+        streams: of randomness.
+        memory: "latents", one X_i for each example of the data set, (examples, ...).
+        share: brings together what several processes inferred; identity for one.
+    """
+
+    generator: Learner
+    streams: Streams
+    memory: dict[str, Tensor]
+    share: Callable[[Tensor], Tensor] = attrs.field(default=lambda x: x)
+
+    def iterate(self, batch: Batch, settings: Settings) -> Iteration:
+        """G1: infer the latents of the examples from where they were left. G2: reconstruct."""
+        assert settings.inference is not None
+        latents = infer(
+            self.generator.network,
+            self.generator.std,
+            settings.inference,
+            self.memory["latents"][batch.places],
+            batch.signals,
+            settings.inference_steps,
+            self.streams.inference,
+        )
+        learnt = learn(self.generator, latents, batch.signals, settings)
+        figures = {
+            "reconstructed_minus_observed": distance(learnt.reconstructed, batch.signals),
+            "latent_norm": squared_norm(latents).mean().sqrt(),
+            "generator_gradient_norm": learnt.gradient_norm,
+        }
+        self.memory["latents"][self.share(batch.places)] = self.share(latents)
+        return Iteration(batch.signals, None, None, learnt.reconstructed, figures)
+
+
+@attrs.define(eq=False)
+class CooperativeAlgorithm:
+    """Algorithm 3: both, each giving the other what its own training lacks.
+
+    Attributes:
+        descriptor: the learner of f.
+        generator: the learner of g.
+        latent_shape: of one X.
+        chains: how many drafts an iteration makes.
+        streams: of randomness.
+        memory: empty: every iteration drafts anew.
+    """
+
+    descriptor: Learner
+    generator: Learner
+    latent_shape: Shape
+    chains: int
+    streams: Streams
+    memory: dict[str, Tensor] = attrs.field(factory=dict)
+
+    def iterate(self, batch: Batch, settings: Settings) -> Iteration:
+        """G0: draft S1. D1: revise to S2. G1: infer. D2: shift the density. G2: reconstruct S3."""
+        descriptor, generator, streams = self.descriptor, self.generator, self.streams
+        assert settings.revision is not None
+        draft = generate(
+            generator.network,
+            self.latent_shape,
+            self.chains,
+            settings.draft_noise_std,
+            streams.draft,
+        )
+        revised = revise(
+            descriptor.network,
+            descriptor.std,
+            settings.revision,
+            draft.initial,
+            settings.revision_steps,
+            streams.revision,
+        )
+        latents = draft.latents
+        if settings.inference_steps > 0:
+            assert settings.inference is not None
+            latents = infer(
+                generator.network,
+                generator.std,
+                settings.inference,
+                latents,
+                revised,
+                settings.inference_steps,
+                streams.inference,
+            )
+        figures = descriptor_figures(descriptor, batch.signals, draft.initial, revised, settings)
+        figures |= shift(descriptor, batch.signals, revised)
+        learnt = learn(generator, latents, revised, settings)
+        figures["reconstructed_minus_revised"] = distance(learnt.reconstructed, revised)
+        figures["generator_gradient_norm"] = learnt.gradient_norm
+        return Iteration(batch.signals, draft.initial, revised, learnt.reconstructed, figures)
+
+
+def shift(descriptor: Learner, observed: Tensor, revised: Tensor) -> dict[str, Tensor]:
+    """D2, with the figures that it gives."""
+    moved = shift_density(
+        descriptor.trained, descriptor.optimizer, observed, revised, descriptor.backward
+    )
+    return {
+        "f_observed_minus_revised": moved.f_observed - moved.f_revised,
+        "descriptor_gradient_norm": moved.gradient_norm,
+    }
+
+
+def learn(
+    generator: Learner, latents: Tensor, signals: Tensor, settings: Settings
+) -> Reconstruction:
+    """G2, as often as the settings say."""
+    return reconstruct(
+        generator.trained,
+        generator.optimizer,
+        latents,
+        signals,
+        generator.std,
+        settings.updates,
+        generator.backward,
+    )
+
+
+def descriptor_figures(
+    descriptor: Learner, observed: Tensor, initial: Tensor, revised: Tensor, settings: Settings
+) -> dict[str, Tensor]:
+    """Return the mean energies (25) of observed, S1 and S2, and how far the revision moved."""
+    target = RevisionTarget(frozen(descriptor.network), descriptor.std)
+    figures = {
+        "energy_observed": target.energy(observed).mean(),
+        "energy_initial": target.energy(initial).mean(),
+        "energy_revised": target.energy(revised).mean(),
+        "revised_minus_initial": distance(revised, initial),
+    }
+    if settings.residual:
+        residual = squared_norm(target.score(revised)).sqrt()
+        figures["autoencoder_residual"] = residual.mean()
+    return figures
+
+
+def distance(a: Tensor, b: Tensor) -> Tensor:
+    """Return the mean absolute difference per entry, in the units of the signal."""
+    return (a - b).abs().mean()

@@ -1,0 +1,110 @@
+"""From a recipe to networks, optimisers and an algorithm, placed on their device."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from coopkit.algorithms import (
+    Algorithm,
+    CooperativeAlgorithm,
+    DescriptorAlgorithm,
+    GeneratorAlgorithm,
+    Learner,
+    Streams,
+)
+from coopkit.data import Images, stream_seed
+from coopkit.errors import RecipeError
+from coopkit.interfaces import Shape
+from coopkit.recipe import Recipe
+from coopkit.sections import Network
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+def new_accelerator(recipe: Recipe) -> "Accelerator":
+    """Return the accelerator of a recipe; one process may make several after each other."""
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state()
+    precision = None if recipe.run.mixed_precision == "auto" else recipe.run.mixed_precision
+    return Accelerator(mixed_precision=precision, cpu=recipe.run.device == "cpu")
+
+
+def build_network(recipe: Recipe, kind: str, shape: Shape) -> nn.Module:
+    """Build one network with weights drawn from the recipe's seed.
+
+    Raises:
+        RecipeError: the architecture does not fit signals of that shape.
+    """
+    architecture = getattr(recipe, kind).architecture
+    with torch.random.fork_rng():
+        torch.manual_seed(stream_seed(recipe.seed, f"{kind} weights"))
+        try:
+            network: nn.Module = architecture.build(shape)
+        except ValueError as error:
+            raise RecipeError("recipe", [f"{kind} cannot be built: {error}"]) from error
+    return network
+
+
+def build_learner(recipe: Recipe, kind: str, shape: Shape, accelerator: "Accelerator") -> Learner:
+    """Build one network and its optimiser, and place them."""
+    table: Network = getattr(recipe, kind)
+    network = build_network(recipe, kind, shape)
+    descriptor = kind == "descriptor"
+    entry = shape if descriptor else table.architecture.latent_shape(shape)
+    plain = table.optimizer.at(0).build(network, torch.zeros(1, *entry))
+    trained, optimizer = accelerator.prepare(network, plain)
+    std = table.architecture.reference_std if descriptor else table.architecture.noise_std
+    return Learner(network, optimizer, std, trained, backward_through(accelerator, optimizer))
+
+
+def backward_through(
+    accelerator: "Accelerator", optimizer: Optimizer
+) -> Callable[[Tensor], object]:
+    """Return a backward pass that leaves true gradients, also where the loss had to be scaled."""
+
+    def backward(loss: Tensor) -> None:
+        accelerator.backward(loss)
+        accelerator.unscale_gradients(optimizer)
+
+    return backward
+
+
+def build_algorithm(
+    recipe: Recipe,
+    images: Images,
+    learners: dict[str, Learner],
+    streams: Streams,
+    accelerator: "Accelerator",
+) -> Algorithm:
+    """Return the recipe's algorithm with what it remembers at the start."""
+    device, rank = accelerator.device, accelerator.process_index
+    chains = recipe.run.chains // accelerator.num_processes
+    if recipe.algorithm == "descriptor":
+        learner = learners["descriptor"]
+        rng = torch.Generator(device).manual_seed(stream_seed(recipe.seed, "chains", rank))
+        std = learner.std if learner.std < float("inf") else 1.0
+        start = std * torch.randn((chains, *images.shape), generator=rng, device=device)
+        return DescriptorAlgorithm(learner, streams, {"chains": start})
+    assert recipe.generator is not None
+    latent_shape = recipe.generator.architecture.latent_shape(images.shape)
+    if recipe.algorithm == "generator":
+        rng = torch.Generator(device).manual_seed(stream_seed(recipe.seed, "latents"))
+        start = torch.randn((len(images), *latent_shape), generator=rng, device=device)
+        return GeneratorAlgorithm(
+            learners["generator"], streams, {"latents": start}, accelerator.gather
+        )
+    return CooperativeAlgorithm(
+        learners["descriptor"], learners["generator"], latent_shape, chains, streams
+    )
+
+
+def own_part(places: Tensor, accelerator: "Accelerator") -> Tensor:
+    """Return the share of a batch that belongs to this process."""
+    parts: tuple[Tensor, ...] = places.chunk(accelerator.num_processes)
+    return parts[accelerator.process_index]

@@ -1,0 +1,171 @@
+"""The top-down networks of the paper: texture from a latent grid, DCGAN from a latent vector."""
+
+from itertools import pairwise
+from typing import ClassVar, Literal
+
+import attrs
+from attrs.validators import ge, gt
+from einops.layers.torch import Rearrange
+from torch import Tensor, nn
+
+from coopkit.builtin.layers import (
+    NONLINEARITIES,
+    NORMALIZATIONS,
+    Nonlinearity,
+    Normalization,
+    Spread,
+    centre_crop,
+    initialize,
+    positive,
+    spread,
+    upsampling,
+)
+from coopkit.interfaces import Shape
+
+
+class TopDownG(nn.Module):
+    """g(X) of a stack of up-samplings, (chains, *latent) to (chains, channels, height, width)."""
+
+    def __init__(self, stem: nn.Module, layers: nn.Module, excess: tuple[int, int]) -> None:
+        super().__init__()
+        self.stem = stem
+        self.layers = layers
+        self.excess = excess
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Return g of each chain, in [−1, 1]."""
+        drawn = self.layers(self.stem(latents))
+        excess_height, excess_width = self.excess
+        return centre_crop(drawn, drawn.shape[-2] - excess_height, drawn.shape[-1] - excess_width)
+
+
+@attrs.frozen(kw_only=True)
+class TopDownGenerator:
+    """A stack of up-sampling layers that ends in tanh.
+
+    Any height and width can be had: the grid under the first layer is rounded up, and what is
+    drawn beyond the signal is cut off evenly.
+
+    Attributes:
+        noise_std: σ > 0 of ε ~ N(0, σ²I), in the units of the signal.
+        latent_size: entries of X, at each place of the grid where X is a grid.
+        filters: channels of the layers under the last, whose channels are the signal's.
+        kernel: height and width of the filters, in their output's pixels.
+        factor: up-sampling of each layer.
+        upsampling: "transposed" convolution, the paper's, or an interpolation ("nearest" or
+            "bilinear") followed by a convolution, which leaves no checkerboard.
+        nonlinearity: after each layer but the last.
+        normalization: before each non-linearity. "none", "instance" and "layer" keep chains
+            independent everywhere; "batch", DCGAN's, uses its running statistics where a sampler
+            or a sheet needs g, and batch statistics only in the updates of G2.
+        weight_std: standard deviation of the initial weights, or "he".
+        last_std: the same for the last layer.
+    """
+
+    noise_std: float = attrs.field(default=0.3, validator=gt(0))
+    latent_size: int = attrs.field(default=100, validator=ge(1))
+    filters: tuple[int, ...] = attrs.field(default=(512, 256, 128, 64), validator=positive)
+    kernel: int = attrs.field(default=5, validator=ge(1))
+    factor: int = attrs.field(default=2, validator=ge(1))
+    upsampling: Literal["transposed", "nearest", "bilinear"] = "transposed"
+    nonlinearity: Nonlinearity = "leaky_relu"
+    normalization: Normalization = "layer"
+    weight_std: Spread = attrs.field(default="he", validator=spread)
+    last_std: Spread = attrs.field(default=0.02, validator=spread)
+
+    def __attrs_post_init__(self) -> None:
+        if self.upsampling == "transposed" and self.kernel < self.factor:
+            raise ValueError(f"kernel {self.kernel} must be at least the factor {self.factor}")
+
+    def stack(self, widths: Shape) -> nn.Module:
+        """Return the up-sampling layers from widths[0] to widths[-1] channels, with tanh."""
+        layers: list[nn.Module] = []
+        for depth, (channels, filters) in enumerate(pairwise(widths)):
+            layers.append(upsampling(channels, filters, self.kernel, self.factor, self.upsampling))
+            if depth < len(widths) - 2:
+                layers += self.activation(filters)
+        return nn.Sequential(*layers, nn.Tanh())
+
+    def activation(self, channels: int) -> list[nn.Module]:
+        """Return the normalisation, if any, and the non-linearity after a layer."""
+        normalization = NORMALIZATIONS[self.normalization](channels)
+        kept = [] if self.normalization == "none" else [normalization]
+        return [*kept, NONLINEARITIES[self.nonlinearity]()]
+
+    def grid(self, signal_shape: Shape, layers: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Return the grid under the first layer, and what the last one draws too much."""
+        _, height, width = signal_shape
+        cell = self.factor**layers
+        rows, columns = -(-height // cell), -(-width // cell)
+        return (rows, columns), (rows * cell - height, columns * cell - width)
+
+
+@attrs.frozen(kw_only=True)
+class TextureGenerator(TopDownGenerator):
+    """The paper's texture generator: a grid of latents, five 5×5 layers up-sampling by 2, tanh.
+
+    Fully convolutional: 7×7 latents give 224×224 (section 5.1), a larger grid a larger texture.
+    """
+
+    name: ClassVar[str] = "texture"
+
+    latent_size: int = attrs.field(default=1, validator=ge(1))
+
+    def latent_shape(self, signal_shape: Shape) -> Shape:
+        """Return (latent_size, rows, columns) of the grid that covers the signal."""
+        grid, _ = self.grid(signal_shape, len(self.filters) + 1)
+        return (self.latent_size, *grid)
+
+    def build(self, signal_shape: Shape) -> nn.Module:
+        """Return g for signals of shape (channels, height, width)."""
+        _, excess = self.grid(signal_shape, len(self.filters) + 1)
+        layers = self.stack((self.latent_size, *self.filters, signal_shape[0]))
+        network = TopDownG(nn.Identity(), layers, excess)
+        initialize(network, self.weight_std, self.last_std)
+        return network
+
+
+@attrs.frozen(kw_only=True)
+class DCGANGenerator(TopDownGenerator):
+    """A latent vector fully connected to 512 channels of 4×4, then four layers up-sampling by 2.
+
+    The generator of DCGAN (Radford, Metz and Chintala 2016) with 5×5 kernels.
+    """
+
+    def latent_shape(self, signal_shape: Shape) -> Shape:
+        """Return (latent_size,)."""
+        return (self.latent_size,)
+
+    def build(self, signal_shape: Shape) -> nn.Module:
+        """Return g for signals of shape (channels, height, width)."""
+        (rows, columns), excess = self.grid(signal_shape, len(self.filters))
+        first = self.filters[0]
+        stem = nn.Sequential(
+            nn.Linear(self.latent_size, first * rows * columns),
+            Rearrange("chains (c h w) -> chains c h w", c=first, h=rows, w=columns),
+            *self.activation(first),
+        )
+        network = TopDownG(stem, self.stack((*self.filters, signal_shape[0])), excess)
+        initialize(network, self.weight_std, self.last_std)
+        return network
+
+
+@attrs.frozen(kw_only=True)
+class ObjectGenerator(DCGANGenerator):
+    """DCGAN for the object descriptor (section 5.2 of the paper)."""
+
+    name: ClassVar[str] = "object"
+
+
+@attrs.frozen(kw_only=True)
+class FaceGenerator(DCGANGenerator):
+    """DCGAN for the face descriptor (section 5.3 of the paper)."""
+
+    name: ClassVar[str] = "face"
+
+
+@attrs.frozen(kw_only=True)
+class SceneGenerator(DCGANGenerator):
+    """DCGAN for the scene descriptor (section 5.2 of the paper)."""
+
+    name: ClassVar[str] = "scene"

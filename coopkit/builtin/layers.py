@@ -1,0 +1,107 @@
+"""The pieces from which the built-in architectures are made, chosen by name."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import attrs
+import torch
+from torch import Tensor, nn
+
+Nonlinearity = Literal["relu", "leaky_relu", "elu", "silu", "softplus"]
+Normalization = Literal["none", "instance", "layer", "batch"]
+Padding = Literal["zeros", "reflect", "replicate", "circular", "none"]
+Spread = float | Literal["he"]
+
+NONLINEARITIES: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": lambda: nn.LeakyReLU(0.2),
+    "elu": nn.ELU,
+    "silu": nn.SiLU,
+    "softplus": nn.Softplus,
+}
+NORMALIZATIONS: dict[str, Callable[[int], nn.Module]] = {
+    "none": lambda channels: nn.Identity(),
+    "instance": lambda channels: nn.InstanceNorm2d(channels, affine=True),
+    "layer": lambda channels: nn.GroupNorm(1, channels),
+    "batch": nn.BatchNorm2d,
+}
+
+
+def positive(
+    instance: object, attribute: "attrs.Attribute[tuple[int, ...]]", value: tuple[int, ...]
+) -> None:
+    """Refuse an empty list, and one with a number under 1."""
+    if not value or min(value) < 1:
+        raise ValueError(f"{attribute.name!r} must be a list of whole numbers from 1 up: {value}")
+
+
+def spread(instance: object, attribute: "attrs.Attribute[Spread]", value: Spread) -> None:
+    """Refuse a standard deviation that is not above 0."""
+    if not isinstance(value, str) and not value > 0:
+        raise ValueError(f'{attribute.name!r} must be > 0, or "he": {value}')
+
+
+def convolution(
+    channels: int, filters: int, kernel: int, stride: int, padding: Padding
+) -> nn.Module:
+    """Return a convolution whose output is its input's size over `stride`, but for padding none."""
+    if padding == "none":
+        return nn.Conv2d(channels, filters, kernel, stride)
+    before = (kernel - 1) // 2
+    return nn.Conv2d(channels, filters, kernel, stride, before, padding_mode=padding)
+
+
+def upsampling(channels: int, filters: int, kernel: int, factor: int, how: str) -> nn.Module:
+    """Return a layer that multiplies height and width by `factor`, exactly.
+
+    Args:
+        channels: of the input.
+        filters: of the output.
+        kernel: height and width of the filters, at least `factor` where they are transposed.
+        factor: of the up-sampling.
+        how: "transposed" for one transposed convolution, the paper's; "nearest" or "bilinear" for
+            an interpolation followed by a convolution with its borders repeated, which leaves no
+            checkerboard (Odena, Dumoulin and Olah 2016).
+    """
+    if how == "transposed":
+        padding = -((factor - kernel) // 2)
+        extra = factor - kernel + 2 * padding
+        return nn.ConvTranspose2d(channels, filters, kernel, factor, padding, extra)
+    interpolation = nn.Upsample(
+        scale_factor=factor, mode=how, align_corners=False if how == "bilinear" else None
+    )
+    convolved = nn.Conv2d(channels, filters, kernel, padding="same", padding_mode="replicate")
+    return nn.Sequential(interpolation, convolved)
+
+
+@torch.no_grad()
+def initialize(network: nn.Module, weight_std: Spread, last_std: Spread) -> None:
+    """Draw all weights from zero-mean normals, biases 0; the last layer has its own spread.
+
+    Args:
+        network: with the layers in the order in which they act.
+        weight_std: a standard deviation, or "he" for √(2 / inputs of a unit) (He et al. 2015).
+        last_std: the same for the last layer.
+    """
+    kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+    layers = [module for module in network.modules() if isinstance(module, kinds)]
+    for layer in layers:
+        std = last_std if layer is layers[-1] else weight_std
+        nn.init.normal_(layer.weight, 0.0, he_std(layer) if isinstance(std, str) else std)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+
+
+def he_std(layer: nn.Conv2d | nn.ConvTranspose2d | nn.Linear) -> float:
+    """Return √(2 / number of inputs that one output unit sums)."""
+    inputs = layer.weight[0].numel()
+    if isinstance(layer, nn.ConvTranspose2d):
+        overlap = layer.stride[0] * layer.stride[1]
+        inputs = layer.weight.shape[0] * layer.weight[0, 0].numel() // overlap
+    return float((2 / max(inputs, 1)) ** 0.5)
+
+
+def centre_crop(x: Tensor, height: int, width: int) -> Tensor:
+    """Return the middle of (chains, channels, H, W), unchanged where the size is right."""
+    top, left = (x.shape[-2] - height) // 2, (x.shape[-1] - width) // 2
+    return x[..., top : top + height, left : left + width]

@@ -1,0 +1,138 @@
+"""Checkpoints: safetensors and JSON, written whole or not at all.
+
+A checkpoint is a folder, named after how many iterations are done. It is written beside its place
+under a temporary name and moved there in one step, so that whatever stands there is whole.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from coopkit.errors import RunError
+
+NETWORKS = ("descriptor", "generator")
+TEMPORARY = ".writing-"
+
+
+@attrs.frozen(eq=False)
+class Checkpoint:
+    """The state of a run between two iterations.
+
+    Attributes:
+        iteration: how many learning iterations are done.
+        networks: the state dictionaries of the networks, by "descriptor" and "generator".
+        training: all else, nested dictionaries and lists of tensors and plain values.
+    """
+
+    iteration: int
+    networks: dict[str, dict[str, Tensor]]
+    training: dict[str, Any]
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
+    """Write a checkpoint under `folder` and remove all but the newest `keep`.
+
+    Returns:
+        Where it stands.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    place = folder / f"{checkpoint.iteration:08d}"
+    if place.exists():
+        return place
+    writing = folder / f"{TEMPORARY}{place.name}"
+    for leftover in folder.glob(f"{TEMPORARY}*"):
+        shutil.rmtree(leftover)
+    writing.mkdir()
+    for name, state in checkpoint.networks.items():
+        save_file(portable(state), writing / f"{name}.safetensors")
+    tensors: dict[str, Tensor] = {}
+    skeleton = split(checkpoint.training, tensors)
+    save_file(portable(tensors), writing / "training.safetensors")
+    text = json.dumps({"iteration": checkpoint.iteration, "training": skeleton}, indent=1)
+    (writing / "state.json").write_text(text, encoding="utf-8")
+    for file in writing.iterdir():
+        flush(file)
+    writing.rename(place)
+    for old in list_checkpoints(folder)[:-keep]:
+        shutil.rmtree(old)
+    return place
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoints under a folder, the oldest first."""
+    return sorted(path for path in folder.glob("[0-9]*") if (path / "state.json").is_file())
+
+
+def load_checkpoint(place: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        RunError: it is damaged; the message names the file.
+    """
+    try:
+        state = json.loads((place / "state.json").read_text(encoding="utf-8"))
+        networks = {
+            name: load_file(place / f"{name}.safetensors")
+            for name in NETWORKS
+            if (place / f"{name}.safetensors").exists()
+        }
+        tensors = load_file(place / "training.safetensors")
+        training = join(state["training"], tensors)
+        return Checkpoint(state["iteration"], networks, training)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise RunError(
+            f"the checkpoint {place} is damaged: {error}; remove it to go on from an older one"
+        ) from error
+
+
+def flush(file: Path) -> None:
+    """Make sure that a file is on the disk."""
+    with file.open("rb") as handle:
+        os.fsync(handle.fileno())
+
+
+def portable(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors as safetensors wants them: on the CPU, each with memory of its own."""
+    return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+
+
+def split(tree: Any, tensors: dict[str, Tensor]) -> Any:
+    """Return a tree with its tensors moved to `tensors` and named in their place.
+
+    Dictionaries become lists of pairs, because JSON would turn whole-number keys into texts.
+    """
+    if isinstance(tree, Tensor):
+        name = str(len(tensors))
+        tensors[name] = tree
+        return {"tensor": name}
+    if isinstance(tree, Mapping):
+        return {"pairs": [[key, split(value, tensors)] for key, value in tree.items()]}
+    if isinstance(tree, list | tuple):
+        return [split(value, tensors) for value in tree]
+    return tree
+
+
+def join(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
+    """Undo `split`."""
+    if isinstance(tree, dict):
+        if "tensor" in tree:
+            return tensors[tree["tensor"]]
+        return {key: join(value, tensors) for key, value in tree["pairs"]}
+    if isinstance(tree, list):
+        return [join(value, tensors) for value in tree]
+    return tree
+
+
+def all_finite(checkpoint: Checkpoint) -> bool:
+    """Whether no weight of the networks is infinite or not a number."""
+    states = [tensor for state in checkpoint.networks.values() for tensor in state.values()]
+    return all(bool(torch.isfinite(tensor).all()) for tensor in states)

@@ -1,0 +1,227 @@
+"""The command line: a thin skin over the Python API, of the same words.
+
+Everything heavy is imported inside the commands, so that help and listings come at once.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from coopkit.errors import CoopkitError
+
+if TYPE_CHECKING:
+    from coopkit.training import Run
+
+out = Console()
+err = Console(stderr=True)
+
+RESUME_HINT = "go on with: coopkit run {folder} --resume"
+
+
+def main() -> None:
+    """Run the command line; an error that a user can mend is one message and status 2."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except CoopkitError as error:
+        say(f"coopkit: {error}")
+        sys.exit(2)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def say(text: str) -> None:
+    """Print to standard error, as it is."""
+    err.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="coopkit")
+@click.option(
+    "--no-plugins", is_flag=True, help="Leave third-party plugins out (as COOPKIT_NO_PLUGINS=1)."
+)
+def cli(no_plugins: bool) -> None:
+    """Train descriptor and generator networks that teach each other."""
+    if no_plugins:
+        os.environ["COOPKIT_NO_PLUGINS"] = "1"
+
+
+@cli.command()
+@click.argument("recipe")
+@click.option("--out", "folder", type=Path, help="The run's folder; runs/NAME if left out.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Override one key."
+)
+@click.option("--resume", is_flag=True, help="Go on from the folder's newest checkpoint.")
+@click.option("--overwrite", is_flag=True, help="Remove the run that is in the folder first.")
+def run(
+    recipe: str, folder: Path | None, overrides: tuple[str, ...], resume: bool, overwrite: bool
+) -> None:
+    """Train as RECIPE says: a file, a packaged name, or with --resume a run's folder."""
+    from coopkit.folder import RECIPE_FILE
+    from coopkit.recipe import Recipe
+    from coopkit.training import run as train
+    from coopkit.watchers.terminal import watcher
+
+    warn_of_plugins()
+    stored = Path(recipe) / RECIPE_FILE
+    if resume and stored.is_file():
+        folder, recipe = folder or Path(recipe), str(stored)
+    folder = folder or Path("runs") / Path(recipe).stem
+    parsed = Recipe.read(recipe, overrides)
+    ended = train(parsed, folder, resume=resume, overwrite=overwrite, watchers=[watcher(err)])
+    if ended.is_main:
+        tell_end(ended)
+    if ended.interrupted:
+        sys.exit(128 + ended.interrupted)
+
+
+def tell_end(ended: "Run") -> None:
+    """Say where the results of a run are, and how to go on with an interrupted one."""
+    if ended.interrupted:
+        say(f"stopped after iteration {ended.iteration} by {ended.interrupted.name}; its state is")
+        say(f"saved, {RESUME_HINT.format(folder=ended.folder)}")
+        return
+    sheet = ended.folder / "sheets" / f"{ended.iteration:08d}.png"
+    say(f"{ended.iteration} iterations done. Look at {sheet}")
+    say(f"draw from it with: coopkit sample {ended.folder} -n 64 --out sheet.png")
+
+
+def warn_of_plugins() -> None:
+    """Say which installed plugins could not be used."""
+    from coopkit.plugins import registry
+
+    for problem in registry().problems:
+        say(f"warning: {problem}")
+
+
+@cli.group(invoke_without_command=True)
+@click.pass_context
+def recipes(context: click.Context) -> None:
+    """List the packaged recipes."""
+    if context.invoked_subcommand is not None:
+        return
+    from coopkit.recipe import packaged_recipes
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("recipe")
+    table.add_column("what it trains")
+    for name, text in packaged_recipes().items():
+        table.add_row(name, text.splitlines()[0].lstrip("# "))
+    out.print(table)
+
+
+@recipes.command("show")
+@click.argument("name")
+def show_recipe(name: str) -> None:
+    """Print the packaged recipe NAME, to copy and change."""
+    from coopkit.errors import RecipeError, did_you_mean
+    from coopkit.recipe import packaged_recipes
+
+    known = packaged_recipes()
+    if name not in known:
+        raise RecipeError(
+            name, [f"no packaged recipe has this name; {did_you_mean(name, list(known))}"]
+        )
+    click.echo(known[name], nl=False)
+
+
+@cli.group(invoke_without_command=True)
+@click.pass_context
+def plugins(context: click.Context) -> None:
+    """List what the installed plugins supply."""
+    if context.invoked_subcommand is not None:
+        return
+    from coopkit.plugins import registry
+
+    table = Table(box=None, pad_edge=False)
+    for column in ("name", "kind", "distribution", "version"):
+        table.add_column(column)
+    for entry in registry().entries:
+        table.add_row(entry.name, entry.kind, entry.distribution, entry.version)
+    out.print(table)
+    warn_of_plugins()
+
+
+@plugins.command("show")
+@click.argument("name")
+def show_plugin(name: str) -> None:
+    """Print the fields of NAME: types, defaults, units and meaning."""
+    from coopkit.errors import PluginError, did_you_mean
+    from coopkit.plugins import registry
+    from coopkit.reference import fields_of, first_line
+
+    entries = [entry for entry in registry().entries if entry.name == name]
+    if not entries:
+        known = [entry.name for entry in registry().entries]
+        raise PluginError(f"no plugin supplies {name!r}; {did_you_mean(name, known)}")
+    for entry in entries:
+        out.print(f"{entry.kind} {entry.name}, {entry.distribution} {entry.version}", style="bold")
+        out.print(first_line(entry.cls), markup=False, highlight=False)
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        for column in ("field", "type", "default", "meaning"):
+            table.add_column(column, overflow="fold")
+        for field in fields_of(entry.cls):
+            table.add_row(*map(plain, (field.name, field.type, field.default, field.meaning)))
+        out.print(table)
+
+
+def plain(text: str) -> Any:
+    """Return a text that rich shows as it is."""
+    from rich.text import Text
+
+    return Text(text)
+
+
+@cli.command()
+@click.argument("run_folder", metavar="RUN", type=Path)
+@click.option("-n", "count", type=click.IntRange(min=1), default=64, help="How many signals.")
+@click.option("--out", "path", type=Path, default=Path("sheet.png"), help="The picture to write.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of all randomness.")
+@click.option("--steps", type=click.IntRange(min=0), help="Revision steps; as in training.")
+@click.option("--device", default="cpu", help="A torch device, such as cuda.")
+def sample(
+    run_folder: Path, count: int, path: Path, seed: int, steps: int | None, device: str
+) -> None:
+    """Draw signals from the trained pair of RUN: S1 initial and S2 revised, side by side."""
+    from PIL import Image
+
+    from coopkit.errors import RunError
+    from coopkit.sheets import draw_sheet, save_image
+    from coopkit.tasks.sample import sample as draw
+    from coopkit.tasks.trained import load
+
+    if path.suffix.lower() not in Image.registered_extensions():
+        raise RunError(f"--out {path}: the name must end in an image format, such as .png")
+    try:
+        trained = load(run_folder, device)
+    except (RuntimeError, AssertionError) as error:
+        raise RunError(f"--device {device} cannot be used: {error}") from error
+    drawn = draw(trained, count, seed, steps)
+    panels = {"S1 initial": drawn.initial}
+    if drawn.revised is not None:
+        panels["S2 revised"] = drawn.revised
+    save_image(draw_sheet(panels, trained.mean, most=count), path)
+    say(f"wrote {path}")
+
+
+@cli.command()
+@click.argument("run_folder", metavar="RUN", type=Path)
+def info(run_folder: Path) -> None:
+    """Say what a run is: its recipe, how far it got, its last figures."""
+    from coopkit.tasks.describe import describe_run
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for key, value in describe_run(run_folder).items():
+        table.add_row(plain(key), plain(value))
+    out.print(table)

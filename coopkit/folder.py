@@ -1,0 +1,63 @@
+"""Whether a run may write to a folder, and from where it goes on."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from coopkit.checkpoint import list_checkpoints
+from coopkit.errors import RunError
+from coopkit.recipe import Recipe
+
+RECIPE_FILE = "recipe.toml"
+
+
+def check_folder(recipe: Recipe, folder: Path, resume: bool, overwrite: bool) -> list[Path]:
+    """Return the checkpoints to resume from; refuse a folder that must not be written to.
+
+    Raises:
+        RunError: another run is there, or what is to be resumed is not this recipe's run.
+    """
+    if resume and overwrite:
+        raise RunError("--resume and --overwrite exclude each other; choose one")
+    stored = folder / RECIPE_FILE
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder} is a file; a run needs a folder of its own")
+    if folder.is_dir() and any(folder.iterdir()) and not stored.exists():
+        raise RunError(f"{folder} holds files that are no run's; give another folder")
+    if not stored.exists() or overwrite:
+        return []
+    if not resume:
+        raise RunError(
+            f"{folder} already holds a run; --resume goes on with it, --overwrite removes it, "
+            "--out chooses another folder"
+        )
+    changed = sorted(differences(Recipe.read(stored).raw, recipe.raw))
+    if changed:
+        raise RunError(
+            f"{folder} was begun with another recipe: {', '.join(changed)} differ; only what "
+            "[run] says of iterations, sheets and checkpoints may change on the way"
+        )
+    return list_checkpoints(folder / "checkpoints")
+
+
+FREE_ON_RESUME = {
+    "run.iterations",
+    "run.sheet_every",
+    "run.checkpoint_every",
+    "run.keep_checkpoints",
+    "run.device",
+    "data.workers",
+}
+
+
+def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
+    """Yield the dotted keys in which two recipes differ and may not."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in old.keys() | new.keys():
+            below = f"{path}.{key}" if path else key
+            yield from differences(old.get(key), new.get(key), below)
+    elif isinstance(old, list | tuple) and isinstance(new, list | tuple):
+        if list(old) != list(new):
+            yield path
+    elif old != new and path not in FREE_ON_RESUME:
+        yield path

@@ -1,0 +1,136 @@
+"""The interfaces a plugin may supply, and `Target`, which a sampler sees.
+
+A plugin's class is its recipe table: a frozen attrs class whose fields are the keys, with types,
+defaults and validators, and whose docstring has an ``Attributes:`` section that gives meaning and
+units. `name` is the word that a recipe uses for it.
+"""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, Protocol, TypeVar, runtime_checkable
+
+import pluggy
+import torch
+from torch import Tensor, nn
+
+INTERFACE_VERSION = 1
+"""Raised when these interfaces or the hooks change so that older plugins no longer work."""
+
+hookimpl = pluggy.HookimplMarker("coopkit")
+"""Marks a function of a plugin as the implementation of the coopkit hook of the same name."""
+
+Shape = tuple[int, ...]
+
+
+class Target(ABC):
+    """A density over a batch of independent chains, known up to its normalising constant.
+
+    The first dimension of every position is the chain. A target never reads one chain's values to
+    answer for another: reductions run over the entries of a signal, never over chains.
+    """
+
+    @abstractmethod
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Return log p(x) + const for each chain: (chains, ...) to (chains,)."""
+
+    def score(self, x: Tensor) -> Tensor:
+        """Return ∇ log p(x), of the shape of x, detached; by autograd unless overridden."""
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(self.log_prob(x).sum(), x)
+        return gradient
+
+    def project(self, x: Tensor) -> Tensor:
+        """Return x with the entries that the target holds fixed put back; identity by default.
+
+        `log_prob` and `score` must not change under it, so that whatever a sampler has computed at
+        x stays valid at project(x).
+        """
+        return x
+
+
+@runtime_checkable
+class State(Protocol):
+    """What a sampler keeps between steps: a frozen attrs class with at least `position`."""
+
+    @property
+    def position(self) -> Tensor:
+        """The chains, (chains, ...), float32."""
+
+
+S = TypeVar("S", bound=State)
+
+
+@runtime_checkable
+class Sampler(Protocol[S]):
+    """A Markov transition on a batch of independent chains."""
+
+    name: ClassVar[str]
+
+    def init(self, target: Target, position: Tensor) -> S:
+        """Return the state of chains that start at `position`, which is not modified."""
+
+    def step(self, target: Target, state: S, rng: torch.Generator) -> S:
+        """Return the state one transition later; all randomness comes from `rng`."""
+
+
+@runtime_checkable
+class Schedule(Protocol):
+    """A number that depends on the learning iteration, and on nothing else."""
+
+    name: ClassVar[str]
+
+    def value(self, t: int) -> float:
+        """Return the number at learning iteration t = 0, 1, 2, ..."""
+
+
+@runtime_checkable
+class Descriptor(Protocol):
+    """The architecture of f in P_D(Y) ∝ exp f(Y) · N(0, s²I), equations (2) and (3).
+
+    `reference_std` is s, in the units of the signal; infinity leaves the reference out.
+    """
+
+    name: ClassVar[str]
+
+    @property
+    def reference_std(self) -> float:
+        """The standard deviation s of the reference distribution q = N(0, s²I)."""
+
+    def build(self, signal_shape: Shape) -> nn.Module:
+        """Return a module that maps signals (chains, *signal_shape) to f of shape (chains,).
+
+        Initial weights are drawn from torch's global stream, which the caller has seeded.
+        """
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """The architecture of g in Y = g(X) + ε, X ~ N(0, I_d), ε ~ N(0, σ²I), equation (9).
+
+    `noise_std` is σ, in the units of the signal.
+    """
+
+    name: ClassVar[str]
+
+    @property
+    def noise_std(self) -> float:
+        """The standard deviation σ of the noise ε."""
+
+    def latent_shape(self, signal_shape: Shape) -> Shape:
+        """Return the shape of one X for signals of `signal_shape`."""
+
+    def build(self, signal_shape: Shape) -> nn.Module:
+        """Return a module that maps latents (chains, *latent_shape) to (chains, *signal_shape)."""
+
+
+__all__ = [
+    "INTERFACE_VERSION",
+    "Descriptor",
+    "Generator",
+    "Sampler",
+    "Schedule",
+    "Shape",
+    "State",
+    "Target",
+    "hookimpl",
+]

@@ -1,0 +1,208 @@
+"""The update rule of the authors' own code, and any optimiser of torch.optim by name.
+
+An optimiser's recipe table is a frozen attrs class with ``build(network, example)``. Learning rate
+and the other numbers of a table may follow schedules: `apply_settings` puts the values of an
+iteration into an optimiser that is already running.
+"""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
+
+import attrs
+import torch
+from attrs.validators import deep_iterable, ge, gt, lt
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
+
+from coopkit.errors import did_you_mean
+
+
+class CappedMomentum(Optimizer):
+    """Momentum on gradients divided by the number of positions and capped by their largest entry.
+
+    For each parameter tensor W with gradient G:
+
+        G ← G / positions
+        G ← G · min(1, cap / max|G|)
+        V ← momentum · V + G + weight_decay · W
+        W ← W − lr · rate · V
+
+    Source: the authors' MATLAB code; ``docs/training.md`` says why it is stable where plain
+    gradient ascent is not.
+
+    Args:
+        params: tensors or groups; a group may set any of the numbers below for itself.
+        lr: Γ, in the units of the weights.
+        cap: largest absolute entry of a gradient.
+        momentum: in [0, 1).
+        weight_decay: ≥ 0.
+        rate: factor on `lr`, for groups.
+        positions: the number H·W of positions of a layer's output, for groups.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float,
+        cap: float,
+        momentum: float = 0.5,
+        weight_decay: float = 0.0,
+        rate: float = 1.0,
+        positions: int = 1,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "cap": cap,
+            "momentum": momentum,
+            "weight_decay": weight_decay,
+            "rate": rate,
+            "positions": positions,
+        }
+        super().__init__(params, defaults)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Update every parameter that has a gradient."""
+        loss = None if closure is None else torch.enable_grad()(closure)()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self.update(parameter, parameter.grad, group)
+        return loss
+
+    def update(self, parameter: Tensor, ascent: Tensor, group: Mapping[str, float]) -> None:
+        """Update one parameter tensor by the four lines of the rule."""
+        gradient = ascent / group["positions"]
+        gradient *= (group["cap"] / gradient.abs().max()).clamp(max=1.0)
+        gradient += group["weight_decay"] * parameter
+        state = self.state[parameter]
+        velocity = state.setdefault("velocity", torch.zeros_like(parameter))
+        velocity.mul_(group["momentum"]).add_(gradient)
+        parameter.sub_(velocity, alpha=group["lr"] * group["rate"])
+
+
+@attrs.frozen(kw_only=True)
+class Capped:
+    """The authors' update rule, `CappedMomentum`, with its groups for the layers of a network.
+
+    Attributes:
+        lr: Γ, in the units of the weights; in the paper's runs it falls exponentially.
+        cap: largest absolute entry of a gradient before the learning rate.
+        momentum: share of the last update that is kept.
+        weight_decay: pull of the weights (not the biases) towards 0, before the learning rate.
+        bias_rate: factor on the learning rate of biases.
+        layer_rates: factors on the learning rates of the layers, from the first; 1 beyond the list.
+        per_position: divide a layer's gradient by the number of positions of its output.
+    """
+
+    name: ClassVar[str] = "capped"
+
+    lr: float = attrs.field(default=0.02, validator=gt(0))
+    cap: float = attrs.field(default=20 / 255, validator=gt(0))
+    momentum: float = attrs.field(default=0.5, validator=[ge(0), lt(1)])
+    weight_decay: float = attrs.field(default=1e-4, validator=ge(0))
+    bias_rate: float = attrs.field(default=2.0, validator=ge(0))
+    layer_rates: tuple[float, ...] = attrs.field(default=(), validator=deep_iterable(ge(0)))
+    per_position: bool = True
+
+    def settings(self) -> dict[str, Any]:
+        """Return the numbers that all groups share and that may change during a run."""
+        shared = ("lr", "cap", "momentum")
+        return {name: getattr(self, name) for name in shared}
+
+    def build(self, network: nn.Module, example: Tensor) -> Optimizer:
+        """Return the optimiser of a network, one group for each parameter tensor.
+
+        Args:
+            network: whose layers are told apart by a forward pass.
+            example: one input, (1, ...); only its shape matters.
+        """
+        groups = []
+        for depth, (layer, positions) in enumerate(output_positions(network, example)):
+            rate = self.layer_rates[depth] if depth < len(self.layer_rates) else 1.0
+            for name, parameter in layer.named_parameters(recurse=False):
+                bias = name == "bias"
+                groups.append(
+                    {
+                        "params": [parameter],
+                        "rate": rate * (self.bias_rate if bias else 1.0),
+                        "weight_decay": 0.0 if bias else self.weight_decay,
+                        "positions": positions if self.per_position else 1,
+                    }
+                )
+        return CappedMomentum(groups, **self.settings())
+
+
+def output_positions(network: nn.Module, example: Tensor) -> list[tuple[nn.Module, int]]:
+    """Return each layer that has parameters with the number H·W of positions of its output."""
+    layers = [m for m in network.modules() if next(m.parameters(recurse=False), None) is not None]
+    positions = dict.fromkeys(layers, 1)
+
+    def note(layer: nn.Module, inputs: object, output: Tensor) -> None:
+        positions[layer] = output[0, 0].numel() if output.ndim > 1 else 1
+
+    handles: list[RemovableHandle] = [layer.register_forward_hook(note) for layer in layers]
+    modes = {module: module.training for module in network.modules()}
+    try:
+        with torch.no_grad():
+            network.eval()(example)
+    finally:
+        for handle in handles:
+            handle.remove()
+        for module, training in modes.items():
+            module.training = training
+    return list(positions.items())
+
+
+TORCH_OPTIMIZERS: dict[str, type[Optimizer]] = {
+    name: cls
+    for name, cls in vars(torch.optim).items()
+    if inspect.isclass(cls) and issubclass(cls, Optimizer) and cls is not Optimizer
+}
+
+
+@attrs.frozen
+class TorchOptimizer:
+    """Any optimiser of torch.optim.
+
+    Attributes:
+        name: the name of its class, such as Adam.
+        arguments: its keyword arguments; `lr` among them.
+    """
+
+    name: str
+    arguments: dict[str, Any] = attrs.field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        if self.name not in TORCH_OPTIMIZERS:
+            known = [Capped.name, *TORCH_OPTIMIZERS]
+            raise ValueError(f"no optimiser {self.name!r}; {did_you_mean(self.name, known)}")
+        if self.name in ("LBFGS", "SparseAdam"):
+            raise ValueError(f"{self.name} does not fit this training loop; Adam does")
+        accepted = list(inspect.signature(TORCH_OPTIMIZERS[self.name]).parameters)[1:]
+        for key in self.arguments:
+            if key not in accepted:
+                raise ValueError(f"{self.name} takes no {key!r}; {did_you_mean(key, accepted)}")
+        try:
+            TORCH_OPTIMIZERS[self.name]([nn.Parameter(torch.zeros(2, 2))], **self.arguments)
+        except (TypeError, ValueError, AssertionError) as error:
+            raise ValueError(f"{self.name} refuses its arguments: {error}") from error
+
+    def settings(self) -> dict[str, Any]:
+        """Return the arguments, all of which may change during a run."""
+        return dict(self.arguments)
+
+    def build(self, network: nn.Module, example: Tensor) -> Optimizer:
+        """Return the optimiser of a network; the example is not needed."""
+        return TORCH_OPTIMIZERS[self.name](network.parameters(), **self.arguments)
+
+
+OptimizerTable = Capped | TorchOptimizer
+
+
+def apply_settings(optimizer: Optimizer, table: OptimizerTable) -> None:
+    """Put the numbers of a table into all groups of a running optimiser."""
+    for group in optimizer.param_groups:
+        group.update(table.settings())

@@ -1,0 +1,208 @@
+"""Finding plugins: the entry-point group ``coopkit``, coopkit's own plugins among them.
+
+A plugin is a module (or any object) with functions marked by `coopkit.hookimpl`. One that is
+broken is left out and said so in `Registry.problems`; the others still load.
+"""
+
+import os
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import Distribution, EntryPoint, distributions
+from typing import Any
+
+import attrs
+import pluggy
+
+from coopkit import hookspecs
+from coopkit.errors import PluginError, did_you_mean
+from coopkit.interfaces import (
+    INTERFACE_VERSION,
+    Descriptor,
+    Generator,
+    Sampler,
+    Schedule,
+)
+
+GROUP = "coopkit"
+NO_PLUGINS = "COOPKIT_NO_PLUGINS"
+"""Environment variable: set to anything but 0, only coopkit's own plugins are loaded."""
+
+INTERFACES: dict[str, type] = {
+    "descriptor": Descriptor,
+    "generator": Generator,
+    "sampler": Sampler,
+    "schedule": Schedule,
+}
+RESERVED = {
+    "descriptor": {"architecture", "optimizer"},
+    "generator": {"architecture", "optimizer"},
+    "sampler": {"sampler", "steps"},
+    "schedule": {"schedule"},
+}
+"""Keys that the recipe's tables use themselves, so that no plugin's field may."""
+
+
+@attrs.frozen
+class Entry:
+    """One class that a plugin supplies."""
+
+    kind: str
+    name: str
+    cls: type[Any]
+    distribution: str
+    version: str
+
+
+@attrs.frozen
+class Registry:
+    """What the installed plugins supply, and what was wrong with those that supply nothing."""
+
+    entries: tuple[Entry, ...]
+    problems: tuple[str, ...]
+    modules: tuple[object, ...]
+
+    def find(self, kind: str, name: str) -> type[Any]:
+        """Return the class of that kind and name.
+
+        Raises:
+            PluginError: nothing has that name, or two plugins do.
+        """
+        found = [entry for entry in self.entries if (entry.kind, entry.name) == (kind, name)]
+        if len(found) == 1:
+            return found[0].cls
+        if found:
+            raise PluginError(duplicate_sentence(found))
+        known = [entry.name for entry in self.entries if entry.kind == kind]
+        sentence = f"there is no {kind} named {name!r}; {did_you_mean(name, known)}"
+        raise PluginError("\n".join([sentence, *self.problems]))
+
+
+def duplicate_sentence(entries: list[Entry]) -> str:
+    """Say which distributions supply the same name."""
+    owners = " and ".join(f"{entry.distribution} ({entry.cls.__module__})" for entry in entries)
+    return f"the {entries[0].kind} {entries[0].name!r} is supplied twice, by {owners}; remove one"
+
+
+def registry() -> Registry:
+    """Return the installed plugins, loaded once per process."""
+    return load(third_party=os.environ.get(NO_PLUGINS, "0") in ("", "0"))
+
+
+@cache
+def load(third_party: bool = True) -> Registry:
+    """Load coopkit's own plugins and, unless told otherwise, everybody's."""
+    found = list(entry_points())
+    if not third_party:
+        found = [(point, dist) for point, dist in found if dist.name == GROUP]
+    return collect(found)
+
+
+def entry_points() -> Iterator[tuple[EntryPoint, Distribution]]:
+    """Yield the entry points of the group once per distribution, coopkit's own first."""
+    unique = {dist.name: dist for dist in reversed(list(distributions()))}
+    for dist in sorted(unique.values(), key=lambda dist: (dist.name != GROUP, dist.name or "")):
+        for point in dist.entry_points:
+            if point.group == GROUP:
+                yield point, dist
+
+
+def watching(modules: tuple[object, ...], watchers: tuple[object, ...]) -> pluggy.HookRelay:
+    """Return the hooks of one run: those of the plugins, then those of its own watchers.
+
+    Raises:
+        PluginError: a watcher's hook does not match its specification.
+    """
+    manager = new_manager()
+    for module in (*modules, *watchers):
+        try:
+            manager.register(module)
+        except pluggy.PluginValidationError as error:
+            raise PluginError(f"the watcher {module!r} is not usable: {error}") from error
+    return manager.hook
+
+
+def new_manager() -> pluggy.PluginManager:
+    """Return a plugin manager that knows coopkit's hooks."""
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(hookspecs)
+    return manager
+
+
+def collect(found: list[tuple[EntryPoint, Distribution]]) -> Registry:
+    """Import and check every plugin; whatever is wrong with one becomes a sentence."""
+    entries: list[Entry] = []
+    problems: list[str] = []
+    modules: list[object] = []
+    for point, dist in found:
+        where = f"the plugin {point.name!r} of {dist.name} {dist.version}"
+        try:
+            module = point.load()
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            problems.append(f"{where} ({point.value}) cannot be imported: {reason}")
+            continue
+        try:
+            supplied = list(supplied_by(module, dist))
+        except PluginError as error:
+            problems.append(f"{where} {error}")
+        except Exception as error:
+            problems.append(f"{where} failed in a hook: {type(error).__name__}: {error}")
+        else:
+            modules.append(module)
+            entries += supplied
+    problems += duplicates(entries)
+    return Registry(tuple(entries), tuple(problems), tuple(modules))
+
+
+def supplied_by(module: object, dist: Distribution) -> Iterator[Entry]:
+    """Yield what one plugin supplies, after checking its interface version, hooks and classes."""
+    wanted = getattr(module, "coopkit_interface", INTERFACE_VERSION)
+    if wanted > INTERFACE_VERSION:
+        raise PluginError(
+            f"is made for interface {wanted}, newer than this coopkit's {INTERFACE_VERSION}; "
+            "upgrade coopkit"
+        )
+    manager = new_manager()
+    try:
+        manager.register(module)
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        known = [name for name in vars(hookspecs) if hasattr(manager.hook, name)]
+        pending = [
+            name for name in vars(manager.hook) if not name.startswith("_") and name not in known
+        ]
+        hint = "; ".join(f"{name!r}: {did_you_mean(name, known)}" for name in pending)
+        text = hint and f"implements a hook that does not exist, {hint}"
+        raise PluginError(text or f"has a hook that does not match: {error}") from error
+    for kind in INTERFACES:
+        for classes in getattr(manager.hook, f"{kind}s")():
+            for cls in classes:
+                check_class(kind, cls)
+                yield Entry(kind, cls.name, cls, dist.name, dist.version)
+
+
+def check_class(kind: str, cls: type[Any]) -> None:
+    """Refuse a class that cannot be a recipe table of that kind.
+
+    Raises:
+        PluginError: naming the class and what it lacks.
+    """
+    label = f"supplies {getattr(cls, '__qualname__', cls)} as a {kind}, but"
+    if not (isinstance(cls, type) and attrs.has(cls)):
+        raise PluginError(f"{label} it is not an attrs class; decorate it with @attrs.frozen")
+    if not isinstance(getattr(cls, "name", None), str):
+        raise PluginError(f"{label} it has no `name: ClassVar[str]`")
+    fields = attrs.fields_dict(cls)
+    members = set(dir(cls)) | set(fields)
+    required = {name for name in vars(INTERFACES[kind]) if not name.startswith("_")}
+    if missing := sorted(required - members):
+        raise PluginError(f"{label} it has no {', '.join(missing)}")
+    if taken := sorted(RESERVED[kind] & set(fields)):
+        raise PluginError(f"{label} its field {taken[0]!r} is a key of the recipe's own table")
+
+
+def duplicates(entries: list[Entry]) -> Iterator[str]:
+    """Yield a sentence for each name that is supplied more than once."""
+    keys = [(entry.kind, entry.name) for entry in entries]
+    for key in sorted({key for key in keys if keys.count(key) > 1}):
+        yield duplicate_sentence([entry for entry in entries if (entry.kind, entry.name) == key])

@@ -1,0 +1,246 @@
+"""Recipes: one TOML file that says all of a run."""
+
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
+from importlib import resources
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import attrs
+import tomli_w
+
+from coopkit.algorithms import Settings
+from coopkit.data import DIGITS, PHOTOGRAPHS, DataTable
+from coopkit.errors import RecipeError, did_you_mean
+from coopkit.sections import (
+    Chain,
+    DraftTable,
+    Network,
+    ReconstructionTable,
+    RunTable,
+    resolve,
+    structure_section,
+)
+from coopkit.tables import Raw, Scheduled, TableProblems, convert
+
+AlgorithmName = Literal["descriptor", "generator", "cooperative"]
+
+
+TABLES: dict[str, tuple[str, ...]] = {
+    "descriptor": ("data", "descriptor", "revision", "run"),
+    "generator": ("data", "generator", "inference", "run"),
+    "cooperative": (
+        "data",
+        "descriptor",
+        "generator",
+        "draft",
+        "revision",
+        "inference",
+        "reconstruction",
+        "run",
+    ),
+}
+OPTIONAL = ("draft", "inference", "reconstruction")
+
+
+@attrs.frozen(kw_only=True)
+class Recipe:
+    """All of a run, checked; what an algorithm has no use for is None.
+
+    Attributes:
+        algorithm: "descriptor" (Algorithm 1), "generator" (2) or "cooperative" (3).
+        seed: of every stream of randomness.
+        data: where the observed signals come from.
+        descriptor: f and its optimiser.
+        generator: g and its optimiser.
+        draft: G0.
+        revision: the sampler of D1.
+        inference: the sampler of G1.
+        reconstruction: G2.
+        run: length, width and watching.
+        raw: the tables as the file has them, with defaults and overrides filled in.
+    """
+
+    KEYS: ClassVar[tuple[str, ...]] = ("algorithm", "seed")
+
+    algorithm: AlgorithmName
+    seed: int = 0
+    data: DataTable
+    descriptor: Network | None = None
+    generator: Network | None = None
+    draft: Scheduled[DraftTable] | None = None
+    revision: Chain | None = None
+    inference: Chain | None = None
+    reconstruction: Scheduled[ReconstructionTable] | None = None
+    run: RunTable
+    raw: Raw = attrs.field(repr=False, eq=False)
+
+    @classmethod
+    def read(cls, source: str | Path, overrides: Iterable[str] = ()) -> "Recipe":
+        """Return the recipe in a file, or the packaged one of that name.
+
+        Args:
+            source: a path, or a name that `coopkit recipes` lists.
+            overrides: "table.key=value", the value in TOML or a bare word.
+
+        Raises:
+            RecipeError: the file is not there, is no TOML, or has problems; all are listed.
+        """
+        text = recipe_text(source)
+        try:
+            raw = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise RecipeError(str(source), [f"this is not TOML: {error}"]) from error
+        return cls.from_tables(raw, str(source), overrides)
+
+    @classmethod
+    def from_tables(
+        cls, raw: Raw, source: str = "recipe", overrides: Iterable[str] = ()
+    ) -> "Recipe":
+        """Return the recipe that nested tables say, as `read` does for a file.
+
+        Raises:
+            RecipeError: with every problem.
+        """
+        tables = deepcopy(dict(raw))
+        try:
+            for override in overrides:
+                apply_override(tables, override)
+            return structure_recipe(cls, tables)
+        except TableProblems as error:
+            problems = [f"{path} {sentence}" for path, sentence in error.items]
+            raise RecipeError(source, problems) from error
+
+    def settings(self, t: int) -> Settings:
+        """Return the numbers of learning iteration t, after all schedules."""
+        every = self.run.residual_every
+        revision, inference = self.revision, self.inference
+        return Settings(
+            revision=revision.sampler.at(t) if revision else None,
+            revision_steps=revision.steps.at(t).steps if revision else 0,
+            inference=inference.sampler.at(t) if inference else None,
+            inference_steps=inference.steps.at(t).steps if inference else 0,
+            draft_noise_std=self.draft.at(t).noise_std if self.draft else 0.0,
+            updates=self.reconstruction.at(t).updates if self.reconstruction else 1,
+            residual=bool(every) and t % every == 0,
+        )
+
+    def to_toml(self) -> str:
+        """Return the recipe with every key written out; it runs again to the same result."""
+        return tomli_w.dumps(plain(self.raw))
+
+
+def recipe_text(source: str | Path) -> str:
+    """Return the text of a recipe file or of a packaged recipe."""
+    path = Path(source).expanduser()
+    if path.is_file():
+        return path.read_text(encoding="utf-8")
+    known = packaged_recipes()
+    if str(source) in known:
+        return known[str(source)]
+    problem = (
+        f"there is no such file and no packaged recipe; {did_you_mean(str(source), list(known))}"
+    )
+    raise RecipeError(str(source), [problem])
+
+
+def packaged_recipes() -> dict[str, str]:
+    """Return the text of each recipe that comes in the box, by name."""
+    files = sorted((resources.files("coopkit") / "recipes").iterdir(), key=lambda file: file.name)
+    return {
+        file.name.removesuffix(".toml"): file.read_text(encoding="utf-8")
+        for file in files
+        if file.name.endswith(".toml")
+    }
+
+
+def apply_override(tables: dict[str, Any], override: str) -> None:
+    """Put one "table.key=value" into nested tables.
+
+    Raises:
+        TableProblems: it has not that form.
+    """
+    path, equals, text = override.partition("=")
+    keys = path.strip().split(".")
+    if not equals or not all(keys):
+        raise TableProblems([(f"--set {override}", "must be --set table.key=value")])
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    table = tables
+    for key in keys[:-1]:
+        table = table.setdefault(key, {})
+        if not isinstance(table, dict):
+            raise TableProblems([(path, f"cannot be set: {key!r} is not a table")])
+    table[keys[-1]] = value
+
+
+def structure_recipe(cls: type[Recipe], tables: dict[str, Any]) -> Recipe:
+    """Check every table of a recipe, then all of it."""
+    problems: list[tuple[str, str]] = []
+    parts: dict[str, Any] = {}
+
+    def check(name: str, make: Callable[..., Any], *arguments: Any) -> None:
+        try:
+            parts[name] = make(*arguments)
+        except TableProblems as error:
+            problems.extend(error.under(name))
+        except ValueError as error:
+            problems.append((name, str(error)))
+
+    check("algorithm", convert, tables.get("algorithm", "cooperative"), AlgorithmName)
+    check("seed", convert, tables.get("seed", 0), int)
+    if "algorithm" not in parts:
+        raise TableProblems(problems)
+    problems += misplaced(parts["algorithm"], tables)
+    names = TABLES[parts["algorithm"]]
+    iterations = planned_iterations(tables)
+    for name in names:
+        if name in tables or name in OPTIONAL:
+            check(name, structure_section, name, tables.get(name, {}), iterations)
+    if problems:
+        raise TableProblems(problems)
+    raw = {"algorithm": parts["algorithm"], "seed": parts["seed"]}
+    raw |= {name: resolve(parts[name]) for name in names}
+    raw["data"]["source"] = resolve_source(parts["data"].source)
+    return cls(**parts, raw=raw)
+
+
+def planned_iterations(tables: Raw) -> int:
+    """Return the iterations of the run, over which schedules extend, or 1 if they are not right."""
+    run = tables.get("run")
+    iterations = run.get("iterations") if isinstance(run, Mapping) else None
+    return iterations if type(iterations) is int and iterations > 0 else 1
+
+
+def misplaced(algorithm: str, tables: Raw) -> list[tuple[str, str]]:
+    """Return the problems of tables that are missing, misspelt or of no use to the algorithm."""
+    known = [*Recipe.KEYS, *TABLES["cooperative"]]
+    problems = []
+    for key in tables:
+        if key not in known:
+            problems.append((key, f"there is no such table or key; {did_you_mean(key, known)}"))
+        elif key not in Recipe.KEYS and key not in TABLES[algorithm]:
+            problems.append((key, f'is of no use to algorithm = "{algorithm}"; remove the table'))
+    for name in TABLES[algorithm]:
+        if name not in tables and name not in OPTIONAL:
+            problems.append((name, f'is missing; algorithm = "{algorithm}" needs this table'))
+    return problems
+
+
+def resolve_source(source: str) -> str:
+    """Return a source that means the same from any folder."""
+    if source in (*PHOTOGRAPHS, DIGITS):
+        return source
+    return str(Path(source).expanduser().absolute())
+
+
+def plain(value: Any) -> Any:
+    """Return nested tables as TOML has them: lists for tuples."""
+    if isinstance(value, Mapping):
+        return {key: plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    return value

@@ -1,0 +1,41 @@
+"""The one loop that every chain of coopkit runs in."""
+
+import attrs
+import torch
+from torch import Tensor
+
+from coopkit.interfaces import S, Sampler, Target
+
+
+def run_chains(
+    sampler: Sampler[S], target: Target, state: S, steps: int, rng: torch.Generator
+) -> S:
+    """Return the state after `steps` transitions; entries that the target holds stay fixed.
+
+    Args:
+        sampler: any sampler.
+        target: what to sample from.
+        state: from `sampler.init` or an earlier call; n + m steps equal n and then m.
+        steps: how many, 0 or more.
+        rng: the source of all randomness, on the device of the chains.
+
+    Raises:
+        ValueError: `steps` is negative.
+    """
+    if steps < 0:
+        raise ValueError(f"steps is {steps}; it must be 0 or more")
+    for _ in range(steps):
+        state = sampler.step(target, state, rng)
+        held = target.project(state.position)
+        if held is not state.position:
+            state = attrs.evolve(state, position=held)  # type: ignore[misc]
+    return state
+
+
+def sample_chains(
+    sampler: Sampler[S], target: Target, start: Tensor, steps: int, rng: torch.Generator
+) -> Tensor:
+    """Return where fresh chains from `start` (chains, ...) stand after `steps` transitions."""
+    if steps == 0:
+        return start.clone()
+    return run_chains(sampler, target, sampler.init(target, start), steps, rng).position

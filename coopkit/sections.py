@@ -1,0 +1,203 @@
+"""The tables of a recipe: their classes, how they are checked, how they are written out."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import attrs
+from attrs.validators import ge
+
+from coopkit.data import DataTable
+from coopkit.interfaces import Sampler
+from coopkit.optimizers import Capped, OptimizerTable, TorchOptimizer
+from coopkit.tables import (
+    Raw,
+    Scheduled,
+    TableProblems,
+    find_class,
+    is_schedule,
+    refuse,
+    structure,
+    structure_schedule,
+    structure_scheduled,
+)
+
+
+@attrs.frozen
+class Steps:
+    """How long a chain runs each iteration.
+
+    Attributes:
+        steps: l_D or l_G, transitions of the sampler; 0 leaves the chains where they are.
+    """
+
+    steps: int = attrs.field(default=0, validator=ge(0))
+
+
+@attrs.frozen
+class Chain:
+    """The tables [revision] (D1) and [inference] (G1): a sampler, its fields, and `steps`."""
+
+    sampler: Scheduled[Sampler[Any]]
+    steps: Scheduled[Steps]
+
+
+@attrs.frozen
+class Network:
+    """The tables [descriptor] and [generator]: an architecture, its fields, and an optimiser."""
+
+    architecture: Any
+    optimizer: Scheduled[OptimizerTable]
+
+
+@attrs.frozen(kw_only=True)
+class DraftTable:
+    """How G0 drafts signals.
+
+    Attributes:
+        noise_std: standard deviation of ε in Ŷ = g(X̂) + ε, in the units of the signal; the paper
+            has the generator's σ here, 0 drafts g(X̂) itself.
+    """
+
+    noise_std: float = attrs.field(default=0.0, validator=ge(0))
+
+
+@attrs.frozen(kw_only=True)
+class ReconstructionTable:
+    """How G2 learns.
+
+    Attributes:
+        updates: of the generator each iteration, on the same pairs of X and Ỹ.
+    """
+
+    updates: int = attrs.field(default=1, validator=ge(0))
+
+
+@attrs.frozen(kw_only=True)
+class RunTable:
+    """How long, how wide and how watched a run is.
+
+    Attributes:
+        iterations: learning iterations in all.
+        chains: ñ, signals that are drafted and revised each iteration, or persistent chains.
+        observed: n, examples that each iteration sees; all of them where there are fewer.
+        mixed_precision: of the networks; chains stay float32. "auto" is what the launcher says.
+        device: "auto" is the launcher's choice, a GPU where there is one.
+        sheet_every: iterations between sample sheets; 0 makes only the last.
+        checkpoint_every: iterations between checkpoints; 0 makes only the last.
+        keep_checkpoints: how many of the newest to keep.
+        residual_every: iterations between measurements of the auto-encoder residual (26); 0 for
+            never.
+    """
+
+    iterations: int = attrs.field(validator=ge(1))
+    chains: int = attrs.field(default=16, validator=ge(1))
+    observed: int = attrs.field(default=32, validator=ge(1))
+    mixed_precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
+    device: Literal["auto", "cpu"] = "auto"
+    sheet_every: int = attrs.field(default=50, validator=ge(0))
+    checkpoint_every: int = attrs.field(default=100, validator=ge(0))
+    keep_checkpoints: int = attrs.field(default=2, validator=ge(1))
+    residual_every: int = attrs.field(default=0, validator=ge(0))
+
+
+PLAIN: dict[str, type[Any]] = {"data": DataTable, "run": RunTable}
+SCHEDULABLE: dict[str, type[Any]] = {
+    "draft": DraftTable,
+    "reconstruction": ReconstructionTable,
+}
+
+
+def structure_section(name: str, raw: Any, iterations: int) -> Any:
+    """Check one table of a recipe.
+
+    Raises:
+        TableProblems: with all that is wrong in it.
+    """
+    if not isinstance(raw, Mapping):
+        raise TableProblems([("", f"must be a table, not {raw!r}")])
+    if name in ("descriptor", "generator"):
+        return structure_network(name, raw, iterations)
+    if name in ("revision", "inference"):
+        return structure_chain(raw, iterations)
+    if name in SCHEDULABLE:
+        return structure_scheduled(SCHEDULABLE[name], raw, iterations)
+    return structure(PLAIN[name], raw)
+
+
+def structure_chain(raw: Raw, iterations: int) -> Chain:
+    """Check a sampler's table: `sampler` and `steps` are the recipe's, the rest the sampler's."""
+    cls = find_class("sampler", raw, default="langevin")
+    own = {key: value for key, value in raw.items() if key not in ("sampler", "steps")}
+    steps = {key: value for key, value in raw.items() if key == "steps"}
+    problems: list[tuple[str, str]] = []
+    parts: list[Any] = []
+    for table, values in ((cls, own), (Steps, steps)):
+        try:
+            parts.append(structure_scheduled(table, values, iterations))
+        except TableProblems as error:
+            problems += error.items
+    if problems:
+        raise TableProblems(problems)
+    return Chain(*parts)
+
+
+def structure_network(kind: str, raw: Raw, iterations: int) -> Network:
+    """Check a network's table: `architecture` and `optimizer` are the recipe's own keys."""
+    problems: list[tuple[str, str]] = []
+    parts: list[Any] = []
+    try:
+        cls = find_class(kind, raw)
+        own = {key: raw[key] for key in raw if key not in ("architecture", "optimizer")}
+        parts.append(structure(cls, own))
+    except TableProblems as error:
+        problems += error.items
+    try:
+        parts.append(structure_optimizer(raw.get("optimizer", {}), iterations))
+    except TableProblems as error:
+        problems += error.under("optimizer")
+    if problems:
+        raise TableProblems(problems)
+    return Network(*parts)
+
+
+def structure_optimizer(raw: Any, iterations: int) -> Scheduled[OptimizerTable]:
+    """Check an optimiser's table, the authors' rule or one of torch.optim."""
+    if not isinstance(raw, Mapping):
+        raise TableProblems([("", str(refuse(raw, Any)))])
+    if not isinstance(raw.get("name"), str):
+        raise TableProblems([("name", 'must name an optimiser: "capped" or one of torch.optim')])
+    arguments = {key: value for key, value in raw.items() if key != "name"}
+    if raw["name"] == Capped.name:
+        capped = structure_scheduled(Capped, arguments, iterations)
+        return Scheduled(capped.table, capped.schedules)
+    schedules = {}
+    for key, value in arguments.items():
+        if is_schedule(value):
+            try:
+                schedules[key] = structure_schedule(Any, value, iterations)
+            except TableProblems as error:
+                raise TableProblems(list(error.under(key))) from error
+    values = {key: schedule.value(0) for key, schedule in schedules.items()}
+    try:
+        return Scheduled(TorchOptimizer(raw["name"], {**arguments, **values}), schedules)
+    except ValueError as error:
+        raise TableProblems([("", str(error))]) from error
+
+
+def resolve(part: Any) -> dict[str, Any]:
+    """Return a checked table with every key written out."""
+    if isinstance(part, Chain):
+        name = {"sampler": part.sampler.table.name}
+        return {**name, **resolve(part.steps), **resolve(part.sampler)}
+    if isinstance(part, Network):
+        name = {"architecture": part.architecture.name}
+        return {**name, **resolve(part.architecture), "optimizer": resolve(part.optimizer)}
+    if isinstance(part, Scheduled):
+        values = resolve(part.table)
+        for key, schedule in part.schedules.items():
+            values[key] = {"schedule": schedule.name, **resolve(schedule)}
+        return values
+    if isinstance(part, TorchOptimizer):
+        return {"name": part.name, **part.arguments}
+    values = attrs.asdict(part)
+    return {"name": part.name, **values} if isinstance(part, Capped) else values

@@ -1,0 +1,63 @@
+"""Sample sheets: panels of signals side by side, as one picture."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from einops import rearrange, repeat
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from coopkit.data import to_pixels
+
+GAP = 4
+TITLE = 28
+LEAST_CELL = 96
+PAPER = 255
+
+
+def draw_sheet(panels: Mapping[str, Tensor], mean: float, most: int = 16) -> Image.Image:
+    """Return a picture of panels of signals, each under its title.
+
+    Args:
+        panels: signals (n, channels, height, width) by title, in the order of drawing.
+        mean: what was subtracted from the data.
+        most: signals shown of each panel.
+    """
+    grids = {title: draw_grid(to_pixels(x[:most], mean)) for title, x in panels.items()}
+    width = sum(grid.shape[1] for grid in grids.values()) + 3 * GAP * (len(grids) - 1)
+    height = TITLE + max(grid.shape[0] for grid in grids.values())
+    sheet = Image.new("RGB", (width, height), (PAPER,) * 3)
+    draw = ImageDraw.Draw(sheet)
+    left = 0
+    for title, grid in grids.items():
+        draw.text((left + GAP, 4), title, fill=(0, 0, 0), font=ImageFont.load_default(16))
+        sheet.paste(Image.fromarray(grid), (left, TITLE))
+        left += grid.shape[1] + 3 * GAP
+    return sheet
+
+
+def draw_grid(pixels: Tensor) -> "np.typing.NDArray[np.uint8]":
+    """Return signals in a square grid as (height, width, 3), small ones magnified whole times."""
+    count, channels, height, width = pixels.shape
+    scale = max(1, LEAST_CELL // min(height, width))
+    columns = int(np.ceil(count**0.5))
+    rows = -(-count // columns)
+    cells = np.full((rows * columns, height * scale + GAP, width * scale + GAP, 3), PAPER, np.uint8)
+    colour = 3 // channels
+    cells[:count, : height * scale, : width * scale] = repeat(
+        pixels.cpu().numpy(),
+        "n c h w -> n (h down) (w across) (c colour)",
+        down=scale,
+        across=scale,
+        colour=colour,
+    )
+    return rearrange(cells, "(r c) h w k -> (r h) (c w) k", c=columns)
+
+
+def save_image(image: Image.Image, path: Path) -> None:
+    """Write a picture whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writing = path.with_name(f".writing-{path.name}")
+    image.save(writing, format="PNG" if path.suffix == "" else None)
+    writing.replace(path)

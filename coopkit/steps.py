@@ -1,0 +1,213 @@
+"""The five steps of the paper, one small function each: G0, D1, G1, D2, G2.
+
+They take plain modules and tensors, so that they can be used by hand. Signals are (chains, ...)
+and latents (chains, ...); nothing here knows of recipes, files or devices.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from coopkit.interfaces import Sampler, Shape
+from coopkit.sampling import sample_chains
+from coopkit.targets import (
+    InferenceTarget,
+    RevisionTarget,
+    evaluating,
+    frozen,
+    squared_norm,
+)
+
+Backward = Callable[[Tensor], object]
+"""Accumulates the gradients of a scalar; under mixed precision the engine's own."""
+
+
+@attrs.frozen(eq=False)
+class Draft:
+    """What G0 returns: the latents X̂ and S1, the initial signals Ŷ drawn from them."""
+
+    latents: Tensor
+    initial: Tensor
+
+
+@attrs.frozen(eq=False)
+class DensityShift:
+    """What D2 returns.
+
+    Attributes:
+        f_observed: mean of f over the observed signals before the update, a scalar tensor.
+        f_revised: the same over the revised signals.
+        gradient_norm: ‖·‖ of the ascent direction (7), a scalar tensor.
+    """
+
+    f_observed: Tensor
+    f_revised: Tensor
+    gradient_norm: Tensor
+
+
+@attrs.frozen(eq=False)
+class Reconstruction:
+    """What G2 returns.
+
+    Attributes:
+        reconstructed: S3, g(X) after the update, detached.
+        gradient_norm: ‖·‖ of the ascent direction (14) at the first update, a scalar tensor.
+    """
+
+    reconstructed: Tensor
+    gradient_norm: Tensor
+
+
+def generate(
+    generator: nn.Module,
+    latent_shape: Shape,
+    chains: int,
+    noise_std: float,
+    rng: torch.Generator,
+) -> Draft:
+    """G0: draw X̂ ~ N(0, I_d) and Ŷ = g(X̂) + ε, ε ~ N(0, σ²I), equation (9).
+
+    Args:
+        generator: g, from (chains, *latent_shape) to signals.
+        latent_shape: the shape of one X.
+        chains: how many to draw.
+        noise_std: σ ≥ 0, in the units of the signal; 0 gives g(X̂) itself.
+        rng: on the device of the generator.
+    """
+    latents = torch.randn((chains, *latent_shape), generator=rng, device=rng.device)
+    with torch.no_grad(), evaluating(generator):
+        drawn = generator(latents)
+    if noise_std > 0:
+        noise = torch.randn(drawn.shape, generator=rng, device=rng.device)
+        drawn = drawn + noise_std * noise
+    return Draft(latents=latents, initial=drawn)
+
+
+def revise(
+    descriptor: nn.Module,
+    reference_std: float,
+    sampler: Sampler[Any],
+    initial: Tensor,
+    steps: int,
+    rng: torch.Generator,
+) -> Tensor:
+    """D1: revise the initial signals by l_D steps towards the descriptor, equation (6).
+
+    Args:
+        descriptor: f, from signals to (chains,).
+        reference_std: s, in the units of the signal.
+        sampler: any sampler; the paper's is Langevin dynamics.
+        initial: Ŷ of S1, or the persistent chains of Algorithm 1.
+        steps: l_D; at 0 the signals come back as they are.
+        rng: on the device of the signals.
+
+    Returns:
+        Ỹ of S2, of the shape of `initial`.
+    """
+    target = RevisionTarget(frozen(descriptor), reference_std)
+    return sample_chains(sampler, target, initial, steps, rng)
+
+
+def infer(
+    generator: nn.Module,
+    noise_std: float,
+    sampler: Sampler[Any],
+    latents: Tensor,
+    signals: Tensor,
+    steps: int,
+    rng: torch.Generator,
+) -> Tensor:
+    """G1: infer the latents of given signals by l_G steps from where they are, equation (13).
+
+    Args:
+        generator: g, from latents to signals.
+        noise_std: σ, in the units of the signal.
+        sampler: any sampler; the paper's is Langevin dynamics.
+        latents: where the chains start, X̂ or the persistent latents of Algorithm 2.
+        signals: Y, one for each latent.
+        steps: l_G; at 0 the latents come back as they are.
+        rng: on the device of the latents.
+
+    Returns:
+        X, of the shape of `latents`.
+    """
+    target = InferenceTarget(frozen(generator), signals, noise_std)
+    return sample_chains(sampler, target, latents, steps, rng)
+
+
+def shift_density(
+    descriptor: nn.Module,
+    optimizer: Optimizer,
+    observed: Tensor,
+    revised: Tensor,
+    backward: Backward = Tensor.backward,
+) -> DensityShift:
+    """D2: move density from the revised to the observed signals, equation (7).
+
+    The ascent direction is the mean of ∂f/∂W over the observed minus that over the revised; the
+    optimiser, which descends, is given its negative.
+
+    Args:
+        descriptor: f, from signals to (chains,).
+        optimizer: of the descriptor's parameters.
+        observed: Y_i, (n, ...).
+        revised: Ỹ_i, (ñ, ...).
+        backward: how to accumulate gradients.
+    """
+    optimizer.zero_grad(set_to_none=True)
+    f = descriptor(torch.cat([observed, revised]))
+    f_observed, f_revised = (part.mean() for part in f.split([len(observed), len(revised)]))
+    backward(f_revised - f_observed)
+    norm = gradient_norm(optimizer)
+    optimizer.step()
+    return DensityShift(f_observed.detach(), f_revised.detach(), norm)
+
+
+def reconstruct(
+    generator: nn.Module,
+    optimizer: Optimizer,
+    latents: Tensor,
+    signals: Tensor,
+    noise_std: float,
+    updates: int = 1,
+    backward: Backward = Tensor.backward,
+) -> Reconstruction:
+    """G2: let the generator learn to give the signals from their latents, equation (14).
+
+    The ascent direction is the mean over chains of σ⁻² (Y − g(X)) ∂g(X)/∂W, the gradient of
+    −‖Y − g(X)‖²/2σ².
+
+    Args:
+        generator: g, from latents to signals.
+        optimizer: of the generator's parameters.
+        latents: X_i, (chains, ...).
+        signals: Ỹ_i or Y_i, one for each latent.
+        noise_std: σ, in the units of the signal.
+        updates: how many updates on the same pairs, 0 or more.
+        backward: how to accumulate gradients.
+    """
+    norms: list[Tensor] = []
+    for _ in range(updates):
+        optimizer.zero_grad(set_to_none=True)
+        error = squared_norm(signals - generator(latents)).mean()
+        backward(error / (2 * noise_std**2))
+        norms.append(gradient_norm(optimizer))
+        optimizer.step()
+    with torch.no_grad(), evaluating(generator):
+        reconstructed = generator(latents)
+    return Reconstruction(reconstructed, norms[0] if norms else torch.zeros(()))
+
+
+def gradient_norm(optimizer: Optimizer) -> Tensor:
+    """Return ‖·‖ of all gradients that an optimiser is about to use, a scalar tensor."""
+    gradients = [
+        parameter.grad
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+        if parameter.grad is not None
+    ]
+    return torch.nn.utils.get_total_norm(gradients)

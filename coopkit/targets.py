@@ -1,0 +1,170 @@
+"""What a sampler sees: the two densities of the paper, and wrappers round any density.
+
+Revision and inference are two targets, not two samplers. Reductions run over the entries of a
+signal or a latent, never over chains.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import attrs
+import torch
+from attrs.validators import gt
+from einops import reduce
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from coopkit.interfaces import Target
+
+
+def squared_norm(x: Tensor) -> Tensor:
+    """Return ‖x‖² of each chain: (chains, ...) to (chains,)."""
+    return reduce(x * x, "chains ... -> chains", "sum")
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Put every part of a network into evaluation mode, and back as it was.
+
+    In this mode batch normalisation uses its running statistics, so that no chain reads another.
+    """
+    training = [module for module in network.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def frozen(network: nn.Module) -> Callable[[Tensor], Tensor]:
+    """Return the network as a function of its input alone.
+
+    Its parameters enter as constants: no gradient with respect to them is computed, kept or
+    accumulated, and their flags are untouched. It runs in evaluation mode.
+    """
+    constants = {name: value.detach() for name, value in network.named_parameters()}
+    constants |= {name: value.detach() for name, value in network.named_buffers()}
+
+    def evaluate(x: Tensor) -> Tensor:
+        with evaluating(network):
+            value: Tensor = functional_call(network, constants, (x,))
+        return value
+
+    return evaluate
+
+
+@attrs.frozen(eq=False)
+class RevisionTarget(Target):
+    """The descriptor's density, log p(Y) = f(Y) − ‖Y‖²/2s², equations (2), (3) and (25).
+
+    Attributes:
+        f: maps signals (chains, ...) to (chains,).
+        reference_std: s > 0, in the units of the signal; infinity leaves the reference out.
+    """
+
+    f: Callable[[Tensor], Tensor]
+    reference_std: float = attrs.field(validator=gt(0))
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Return −E(Y) of equation (25), (chains,)."""
+        return self.f(x) - squared_norm(x) / (2 * self.reference_std**2)
+
+    def score(self, x: Tensor) -> Tensor:
+        """Return ∂f/∂Y − Y/s², the bracket of equation (6) with its sign turned."""
+        with torch.enable_grad():
+            signal = x.detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(self.f(signal).sum(), signal)
+        return gradient - x.detach() / self.reference_std**2
+
+    def energy(self, x: Tensor) -> Tensor:
+        """Return E(Y) = ‖Y‖²/2s² − f(Y) without a graph, equation (25), (chains,)."""
+        with torch.no_grad():
+            return -self.log_prob(x)
+
+
+@attrs.frozen(eq=False)
+class InferenceTarget(Target):
+    """The generator's posterior of X, log p(X|Y) = −‖Y − g(X)‖²/2σ² − ‖X‖²/2, equation (10).
+
+    Attributes:
+        g: maps latents (chains, ...) to signals.
+        signal: Y, one for each chain.
+        noise_std: σ > 0, in the units of the signal.
+    """
+
+    g: Callable[[Tensor], Tensor]
+    signal: Tensor
+    noise_std: float = attrs.field(validator=gt(0))
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Return log p(X, Y) + const of equation (10), (chains,)."""
+        error = squared_norm(self.signal - self.g(x)) / (2 * self.noise_std**2)
+        return -error - squared_norm(x) / 2
+
+    def score(self, x: Tensor) -> Tensor:
+        """Return σ⁻² (Y − g(X)) ∂g/∂X − X, the gradient of equation (13)."""
+        with torch.enable_grad():
+            latents = x.detach().requires_grad_()
+            drawn = self.g(latents)
+            pull = (self.signal - drawn.detach()) / self.noise_std**2
+            (gradient,) = torch.autograd.grad(drawn, latents, grad_outputs=pull)
+        return gradient - x.detach()
+
+
+@attrs.frozen(eq=False)
+class TemperedTarget(Target):
+    """p(x)^(1/T) of another target: flatter for T > 1, sharper for T < 1.
+
+    Attributes:
+        base: the target at temperature 1.
+        temperature: T > 0, dimensionless. The limit T = 0 has no density; a sampler with a
+            `temperature` of its own reaches it by leaving out the noise, equation (8).
+    """
+
+    base: Target
+    temperature: float = attrs.field(validator=gt(0))
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Return log p(x) / T, (chains,)."""
+        return self.base.log_prob(x) / self.temperature
+
+    def score(self, x: Tensor) -> Tensor:
+        """Return ∇ log p(x) / T."""
+        return self.base.score(x) / self.temperature
+
+    def project(self, x: Tensor) -> Tensor:
+        """Hold what the base target holds."""
+        return self.base.project(x)
+
+
+@attrs.frozen(eq=False)
+class MaskedTarget(Target):
+    """The law of the free entries of another target, the others held fixed.
+
+    The density does not depend on what a sampler does with the held entries, so every sampler is
+    right on the free ones; `project` puts the held ones back, bit for bit.
+
+    Attributes:
+        base: the target of all entries.
+        free: boolean, True where an entry may move; broadcasts against the position.
+        held: the values of the entries that may not, of the shape of the position.
+    """
+
+    base: Target
+    free: Tensor
+    held: Tensor
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Return log p of the free entries of x beside the held ones, + const, (chains,)."""
+        return self.base.log_prob(self.project(x))
+
+    def score(self, x: Tensor) -> Tensor:
+        """Return the score of the free entries, and zero at the held ones."""
+        score = self.base.score(self.project(x))
+        return torch.where(self.free, score, torch.zeros_like(score))
+
+    def project(self, x: Tensor) -> Tensor:
+        """Return x with the held entries put back."""
+        return self.base.project(torch.where(self.free, x, self.held))

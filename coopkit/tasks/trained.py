@@ -1,0 +1,86 @@
+"""Loading a run to use it."""
+
+from pathlib import Path
+
+import attrs
+import torch
+from torch import Tensor, nn
+
+from coopkit.building import build_network
+from coopkit.checkpoint import list_checkpoints, load_checkpoint
+from coopkit.errors import RunError
+from coopkit.folder import RECIPE_FILE
+from coopkit.interfaces import Shape
+from coopkit.recipe import Recipe
+
+
+@attrs.frozen(eq=False)
+class Trained:
+    """A trained pair, or one network of it, ready to use.
+
+    Attributes:
+        recipe: as it was trained.
+        iteration: how many learning iterations are done.
+        signal_shape: (channels, height, width).
+        mean: what was subtracted from the data.
+        descriptor: f in evaluation mode, or None after Algorithm 2.
+        generator: g in evaluation mode, or None after Algorithm 1.
+        chains: the persistent chains of Algorithm 1, or None.
+        device: where all of it is.
+    """
+
+    recipe: Recipe
+    iteration: int
+    signal_shape: Shape
+    mean: float
+    descriptor: nn.Module | None
+    generator: nn.Module | None
+    chains: Tensor | None
+    device: torch.device
+
+
+def run_recipe(folder: str | Path) -> Recipe:
+    """Return the recipe of a run's folder.
+
+    Raises:
+        RunError: the folder holds no run.
+    """
+    stored = Path(folder) / RECIPE_FILE
+    if not stored.is_file():
+        raise RunError(f"{folder} holds no run: there is no {RECIPE_FILE} in it")
+    return Recipe.read(stored)
+
+
+def load(folder: str | Path, device: str | torch.device = "cpu") -> Trained:
+    """Return the newest state of a run.
+
+    Args:
+        folder: of the run.
+        device: where to put it.
+
+    Raises:
+        RunError: there is no run, no checkpoint yet, or a damaged one.
+    """
+    recipe = run_recipe(folder)
+    places = list_checkpoints(Path(folder) / "checkpoints")
+    if not places:
+        raise RunError(f"the run {folder} has no checkpoint yet")
+    state = load_checkpoint(places[-1])
+    shape = tuple(state.training["signal_shape"])
+    device = torch.device(device)
+    networks: dict[str, nn.Module] = {}
+    for kind, weights in state.networks.items():
+        networks[kind] = build_network(recipe, kind, shape)
+        networks[kind].load_state_dict(weights)
+        networks[kind].to(device).eval()
+    chains = state.training["memory"].get("chains")
+    return Trained(
+        recipe=recipe,
+        iteration=state.iteration,
+        signal_shape=shape,
+        mean=state.training["mean"],
+        descriptor=networks.get("descriptor"),
+        generator=networks.get("generator"),
+        chains=None if chains is None else chains.to(device),
+        device=device,
+    )

@@ -1,0 +1,259 @@
+"""A training run: data, accelerator, algorithm and schedules, and whoever watches.
+
+The loop knows none of its watchers; the metrics file, the sheets and the checkpoints are watchers
+like any plugin's.
+"""
+
+import shutil
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+import torch
+from torch import Tensor
+
+from coopkit.algorithms import Algorithm, Batch, Iteration, Learner, Streams
+from coopkit.building import build_algorithm, build_learner, new_accelerator, own_part
+from coopkit.checkpoint import Checkpoint, all_finite, load_checkpoint
+from coopkit.data import Images, Order, load_images, stream_seed
+from coopkit.errors import DivergedError, RecipeError, RunError
+from coopkit.folder import check_folder
+from coopkit.interrupts import stopping_signals
+from coopkit.optimizers import apply_settings
+from coopkit.plugins import registry, watching
+from coopkit.recipe import Recipe
+from coopkit.sections import Network
+from coopkit.watchers import file_watchers
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+ADVICE = (
+    "The descriptor has become too strong for its chains: try a smaller descriptor.optimizer.lr "
+    "or cap, a smaller revision.step_size, or more reconstruction.updates."
+)
+
+
+@attrs.define(eq=False)
+class Run:
+    """A training run in progress.
+
+    Attributes:
+        recipe: all of it, as it was asked for.
+        folder: where its files go.
+        images: the observed signals.
+        accelerator: of Hugging Face Accelerate; places and casts.
+        learners: by "descriptor" and "generator".
+        algorithm: one of the three.
+        streams: the sources of randomness of this process.
+        order: in which the examples are seen.
+        iteration: how many learning iterations are done.
+        figures: what the last iteration measured, mean over processes.
+        interrupted: the signal that asked the run to stop, if one did.
+        failed: whether an error ended the run.
+    """
+
+    recipe: Recipe
+    folder: Path
+    images: Images
+    accelerator: "Accelerator"
+    learners: dict[str, Learner]
+    algorithm: Algorithm
+    streams: Streams
+    order: Order
+    iteration: int = 0
+    figures: dict[str, float] = attrs.field(factory=dict)
+    interrupted: signal.Signals | None = None
+    failed: bool = False
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process is the one that writes files."""
+        return bool(self.accelerator.is_main_process)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all iterations of the recipe are done."""
+        return self.iteration >= self.recipe.run.iterations
+
+    def iterate(self) -> Iteration:
+        """Do one learning iteration.
+
+        Raises:
+            DivergedError: a figure is infinite or not a number.
+        """
+        t = self.iteration
+        for kind, learner in self.learners.items():
+            network: Network = getattr(self.recipe, kind)
+            apply_settings(learner.optimizer, network.optimizer.at(t))
+        places = own_part(self.order.places(t), self.accelerator)
+        batch = Batch(
+            self.images.signals(places).to(self.accelerator.device),
+            places.to(self.accelerator.device),
+        )
+        iteration = self.algorithm.iterate(batch, self.recipe.settings(t))
+        self.figures = self.read(iteration.figures)
+        self.iteration += 1
+        return iteration
+
+    def read(self, figures: dict[str, Tensor]) -> dict[str, float]:
+        """Bring the figures of all processes to the host, once, and refuse what is not finite."""
+        device = self.accelerator.device
+        stacked = torch.stack([figure.detach().float().to(device) for figure in figures.values()])
+        values = self.accelerator.reduce(stacked, reduction="mean").tolist()
+        for name, value in zip(figures, values, strict=True):
+            if not -float("inf") < value < float("inf"):
+                raise DivergedError(self.iteration, name, value, ADVICE)
+        return dict(zip(figures, values, strict=True))
+
+    def checkpoint(self) -> Checkpoint:
+        """Return the state of the run; every process must take part.
+
+        Raises:
+            DivergedError: a weight is infinite or not a number.
+        """
+        gather = self.accelerator.gather
+        streams = [generator.get_state() for generator in attrs.astuple(self.streams)]
+        memory = self.algorithm.memory
+        if "chains" in memory:
+            memory = {"chains": gather(memory["chains"])}
+        scaler = self.accelerator.scaler
+        state = Checkpoint(
+            self.iteration,
+            {kind: learner.network.state_dict() for kind, learner in self.learners.items()},
+            {
+                "optimizers": {
+                    kind: learner.optimizer.state_dict() for kind, learner in self.learners.items()
+                },
+                "memory": memory,
+                "streams": gather(torch.stack(streams).to(self.accelerator.device)),
+                "scaler": scaler.state_dict() if scaler else None,
+                "processes": self.accelerator.num_processes,
+                "signal_shape": self.images.shape,
+                "mean": self.images.mean,
+            },
+        )
+        if not all_finite(state):
+            raise DivergedError(self.iteration, "a weight", float("nan"), ADVICE)
+        return state
+
+    def restore(self, state: Checkpoint) -> None:
+        """Take up a run where a checkpoint left it.
+
+        Raises:
+            RunError: the checkpoint was made by another number of processes.
+        """
+        training = state.training
+        processes = self.accelerator.num_processes
+        if training["processes"] != processes:
+            raise RunError(
+                f"the checkpoint was made by {training['processes']} processes and there are "
+                f"{processes} now; launch as many as before"
+            )
+        for kind, learner in self.learners.items():
+            learner.network.load_state_dict(state.networks[kind])
+            learner.optimizer.load_state_dict(training["optimizers"][kind])
+        rank, device = self.accelerator.process_index, self.accelerator.device
+        for name, value in training["memory"].items():
+            part = value.chunk(processes)[rank] if name == "chains" else value
+            self.algorithm.memory[name] = part.to(device)
+        states = training["streams"].chunk(processes)[rank]
+        for generator, saved in zip(attrs.astuple(self.streams), states, strict=True):
+            generator.set_state(saved)
+        if self.accelerator.scaler and training["scaler"]:
+            self.accelerator.scaler.load_state_dict(training["scaler"])
+        self.iteration = state.iteration
+
+
+def run(
+    recipe: Recipe | str | Path,
+    folder: str | Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    watchers: Sequence[object] = (),
+) -> Run:
+    """Train as a recipe says and leave metrics, sheets and checkpoints in a folder.
+
+    Args:
+        recipe: checked, or a path or packaged name to read.
+        folder: for this run alone.
+        resume: go on from the newest checkpoint in the folder, or begin if there is none.
+        overwrite: remove the run that is in the folder first.
+        watchers: objects with hooks of `coopkit.hookspecs`, called besides the plugins'.
+
+    Returns:
+        The run as it ended; `interrupted` says whether a signal cut it short.
+
+    Raises:
+        CoopkitError: the recipe, the data or the folder is not right, or training diverged.
+    """
+    if not isinstance(recipe, Recipe):
+        recipe = Recipe.read(recipe)
+    folder = Path(folder)
+    checkpoints = check_folder(recipe, folder, resume, overwrite)
+    images = load_images(recipe.data, recipe.seed)
+    training = build_run(recipe, folder, images)
+    if resume and checkpoints:
+        training.restore(load_checkpoint(checkpoints[-1]))
+    if overwrite and training.is_main and folder.exists():
+        shutil.rmtree(folder)
+    training.accelerator.wait_for_everyone()
+    hooks = watching(registry().modules, (*file_watchers(), *watchers))
+    with stopping_signals() as received:
+        hooks.run_started(run=training)
+        try:
+            while not training.finished and not stop_asked(training, received):
+                iteration = training.iterate()
+                hooks.iteration_finished(run=training, iteration=iteration)
+        except BaseException:
+            training.failed = True
+            raise
+        finally:
+            hooks.run_finished(run=training)
+    return training
+
+
+def build_run(recipe: Recipe, folder: Path, images: Images) -> Run:
+    """Build networks, optimisers and streams from the seed, and place them."""
+    accelerator = new_accelerator(recipe)
+    world, rank = accelerator.num_processes, accelerator.process_index
+    batch = min(recipe.run.observed, len(images))
+    for key, number in (("run.chains", recipe.run.chains), ("run.observed", batch)):
+        if number % world:
+            problem = f"{key} {number} cannot be shared evenly by {world} processes"
+            raise RecipeError("recipe", [problem])
+    streams = Streams(
+        *(
+            torch.Generator(accelerator.device).manual_seed(stream_seed(recipe.seed, purpose, rank))
+            for purpose in ("draft", "revision", "inference")
+        )
+    )
+    learners = {
+        kind: build_learner(recipe, kind, images.shape, accelerator)
+        for kind in ("descriptor", "generator")
+        if getattr(recipe, kind) is not None
+    }
+    return Run(
+        recipe=recipe,
+        folder=folder,
+        images=images,
+        accelerator=accelerator,
+        learners=learners,
+        algorithm=build_algorithm(recipe, images, learners, streams, accelerator),
+        streams=streams,
+        order=Order(len(images), recipe.run.observed, recipe.seed),
+    )
+
+
+def stop_asked(training: Run, received: list[signal.Signals]) -> bool:
+    """Whether any process was told to stop; all then stop after the same iteration."""
+    asked = bool(received)
+    if training.accelerator.num_processes > 1:
+        flag = torch.tensor(float(asked), device=training.accelerator.device)
+        asked = bool(training.accelerator.reduce(flag).item())
+    if asked:
+        training.interrupted = received[0] if received else signal.SIGTERM
+    return asked

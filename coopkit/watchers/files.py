@@ -1,0 +1,172 @@
+"""What a run leaves in its folder: records, metrics, sample sheets and checkpoints."""
+
+import json
+import platform
+import time
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import attrs
+import torch
+
+from coopkit.algorithms import Iteration
+from coopkit.checkpoint import save_checkpoint
+from coopkit.folder import RECIPE_FILE
+from coopkit.interfaces import hookimpl
+from coopkit.sheets import draw_sheet, save_image
+
+if TYPE_CHECKING:
+    from coopkit.training import Run
+
+ENVIRONMENT_FILE = "environment.json"
+METRICS_FILE = "metrics.jsonl"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    writing = path.with_name(f".writing-{path.name}")
+    writing.write_text(text, encoding="utf-8")
+    writing.replace(path)
+
+
+class Records:
+    """Writes the resolved recipe, and the versions and device it runs with."""
+
+    @hookimpl
+    def run_started(self, run: "Run") -> None:
+        """Write both files."""
+        if not run.is_main:
+            return
+        run.folder.mkdir(parents=True, exist_ok=True)
+        write_text(run.folder / RECIPE_FILE, run.recipe.to_toml())
+        write_text(run.folder / ENVIRONMENT_FILE, json.dumps(environment(run), indent=2) + "\n")
+
+
+def environment(run: "Run") -> dict[str, Any]:
+    """Return what a run depends on besides its recipe."""
+    device = run.accelerator.device
+    cuda = device.type == "cuda"
+    packages = ("coopkit", "torch", "accelerate", "numpy", "pillow")
+    return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seed": run.recipe.seed,
+        "device": torch.cuda.get_device_name(device) if cuda else f"{device.type}",
+        "threads": torch.get_num_threads(),
+        "processes": run.accelerator.num_processes,
+        "mixed_precision": run.accelerator.mixed_precision,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "versions": {name: version(name) for name in packages},
+    }
+
+
+@attrs.define
+class Metrics:
+    """Writes a line of JSON for every iteration."""
+
+    file: IO[str] | None = None
+    clock: float = 0.0
+
+    @hookimpl
+    def run_started(self, run: "Run") -> None:
+        """Open the file; a resumed run keeps the lines of the iterations that are done."""
+        if not run.is_main:
+            return
+        run.folder.mkdir(parents=True, exist_ok=True)
+        path = run.folder / METRICS_FILE
+        write_text(path, "".join(kept_lines(path, run.iteration)))
+        self.file = path.open("a", encoding="utf-8")
+        self.clock = time.perf_counter()
+
+    @hookimpl
+    def iteration_finished(self, run: "Run", iteration: Iteration) -> None:
+        """Write the line of this iteration."""
+        if self.file is None:
+            return
+        now = time.perf_counter()
+        line = {"iteration": run.iteration, **run.figures, "seconds": now - self.clock}
+        self.clock = now
+        self.file.write(json.dumps(line) + "\n")
+        self.file.flush()
+
+    @hookimpl
+    def run_finished(self, run: "Run") -> None:
+        """Close the file."""
+        if self.file is not None:
+            self.file.close()
+            self.file = None
+
+
+def kept_lines(path: Path, iteration: int) -> list[str]:
+    """Return the whole lines of a metrics file up to an iteration."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    whole = [line for line in lines if line.endswith("\n")]
+    return [line for line in whole if json.loads(line)["iteration"] <= iteration]
+
+
+def read_metrics(folder: Path) -> list[dict[str, float]]:
+    """Return the metrics of a run, a dictionary for each iteration."""
+    text = (folder / METRICS_FILE).read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines() if line.endswith("}")]
+
+
+@attrs.define
+class Sheets:
+    """Draws observed | S1 | S2 | S3 side by side, now and then and at the end."""
+
+    last: Iteration | None = None
+
+    @hookimpl
+    def iteration_finished(self, run: "Run", iteration: Iteration) -> None:
+        """Draw a sheet if it is time for one."""
+        self.last = iteration
+        every = run.recipe.run.sheet_every
+        if run.finished or (every and run.iteration % every == 0):
+            self.draw(run, iteration)
+
+    @hookimpl
+    def run_finished(self, run: "Run") -> None:
+        """Draw the last sheet of a run that was interrupted."""
+        if run.interrupted and self.last is not None:
+            self.draw(run, self.last)
+
+    def draw(self, run: "Run", iteration: Iteration) -> None:
+        """Write one sheet."""
+        if not run.is_main:
+            return
+        panels = {
+            "observed": iteration.observed,
+            "S1 initial": iteration.initial,
+            "S2 revised": iteration.revised,
+            "S3 reconstructed": iteration.reconstructed,
+        }
+        drawn = {title: signals for title, signals in panels.items() if signals is not None}
+        sheet = draw_sheet(drawn, run.images.mean)
+        save_image(sheet, run.folder / "sheets" / f"{run.iteration:08d}.png")
+
+
+class Checkpoints:
+    """Writes checkpoints now and then, and the state in which a run ends."""
+
+    @hookimpl
+    def iteration_finished(self, run: "Run", iteration: Iteration) -> None:
+        """Write a checkpoint if it is time for one."""
+        every = run.recipe.run.checkpoint_every
+        if run.finished or (every and run.iteration % every == 0):
+            self.save(run)
+
+    @hookimpl
+    def run_finished(self, run: "Run") -> None:
+        """Write the state of a run that was interrupted; a failed one keeps its last good."""
+        if run.interrupted and not run.failed:
+            self.save(run)
+
+    def save(self, run: "Run") -> None:
+        """Write one checkpoint; every process takes part, the main one writes."""
+        state = run.checkpoint()
+        if run.is_main:
+            save_checkpoint(run.folder / "checkpoints", state, run.recipe.run.keep_checkpoints)
