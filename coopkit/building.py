@@ -106,5 +106,5 @@ def build_algorithm(
 
 def own_part(places: Tensor, accelerator: "Accelerator") -> Tensor:
     """Return the share of a batch that belongs to this process."""
-    parts: tuple[Tensor, ...] = places.chunk(accelerator.num_processes)
-    return parts[accelerator.process_index]
+    own: Tensor = places.chunk(accelerator.num_processes)[accelerator.process_index]
+    return own
