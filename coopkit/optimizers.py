@@ -107,10 +107,15 @@ class Capped:
     layer_rates: tuple[float, ...] = attrs.field(default=(), validator=deep_iterable(ge(0)))
     per_position: bool = True
 
-    def settings(self) -> dict[str, Any]:
-        """Return the numbers that all groups share and that may change during a run."""
-        shared = ("lr", "cap", "momentum")
-        return {name: getattr(self, name) for name in shared}
+    def settings(self, group: Mapping[str, Any]) -> dict[str, float]:
+        """Return the numbers of a group, all of which may change during a run."""
+        return {
+            "lr": self.lr,
+            "cap": self.cap,
+            "momentum": self.momentum,
+            "weight_decay": 0.0 if group["bias"] else self.weight_decay,
+            "rate": group["layer_rate"] * (self.bias_rate if group["bias"] else 1.0),
+        }
 
     def build(self, network: nn.Module, example: Tensor) -> Optimizer:
         """Return the optimiser of a network, one group for each parameter tensor.
@@ -121,18 +126,15 @@ class Capped:
         """
         groups = []
         for depth, (layer, positions) in enumerate(output_positions(network, example)):
-            rate = self.layer_rates[depth] if depth < len(self.layer_rates) else 1.0
             for name, parameter in layer.named_parameters(recurse=False):
-                bias = name == "bias"
-                groups.append(
-                    {
-                        "params": [parameter],
-                        "rate": rate * (self.bias_rate if bias else 1.0),
-                        "weight_decay": 0.0 if bias else self.weight_decay,
-                        "positions": positions if self.per_position else 1,
-                    }
-                )
-        return CappedMomentum(groups, **self.settings())
+                group = {
+                    "params": [parameter],
+                    "bias": name == "bias",
+                    "layer_rate": dict(enumerate(self.layer_rates)).get(depth, 1.0),
+                    "positions": positions if self.per_position else 1,
+                }
+                groups.append({**group, **self.settings(group)})
+        return CappedMomentum(groups, lr=self.lr, cap=self.cap)
 
 
 def output_positions(network: nn.Module, example: Tensor) -> list[tuple[nn.Module, int]]:
@@ -190,7 +192,7 @@ class TorchOptimizer:
         except (TypeError, ValueError, AssertionError) as error:
             raise ValueError(f"{self.name} refuses its arguments: {error}") from error
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self, group: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments, all of which may change during a run."""
         return dict(self.arguments)
 
@@ -205,4 +207,4 @@ OptimizerTable = Capped | TorchOptimizer
 def apply_settings(optimizer: Optimizer, table: OptimizerTable) -> None:
     """Put the numbers of a table into all groups of a running optimiser."""
     for group in optimizer.param_groups:
-        group.update(table.settings())
+        group.update(table.settings(group))

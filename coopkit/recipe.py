@@ -29,7 +29,7 @@ AlgorithmName = Literal["descriptor", "generator", "cooperative"]
 
 TABLES: dict[str, tuple[str, ...]] = {
     "descriptor": ("data", "descriptor", "revision", "run"),
-    "generator": ("data", "generator", "inference", "run"),
+    "generator": ("data", "generator", "inference", "reconstruction", "run"),
     "cooperative": (
         "data",
         "descriptor",

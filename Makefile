@@ -1,0 +1,45 @@
+# make demo: install into .venv and train on a real photograph. make test: prove the mathematics.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
+DEMO ?=
+TESTS ?=
+
+.PHONY: demo test lint format docs bench clean
+
+demo: $(VENV)/.coopkit
+	$(BIN)/coopkit run quickstart --out runs/demo --overwrite $(DEMO)
+
+test: $(VENV)/.development
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto $(TESTS)
+
+lint: $(VENV)/.development
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.development
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/.development
+	$(BIN)/mkdocs build --strict --quiet
+
+bench: $(VENV)/.development
+	$(BIN)/python tests/benchmarks/iterations.py
+
+clean:
+	rm -rf $(VENV) site
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.coopkit: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(PIP) --editable .
+	touch $@
+
+$(VENV)/.development: $(VENV)/.coopkit $(wildcard plugins/*/pyproject.toml)
+	$(PIP) --editable ".[test,lint,docs,digits]"
+	$(PIP) --editable plugins/coopkit-tamed
+	touch $@
