@@ -1,6 +1,7 @@
 """From a recipe to networks, optimisers and an algorithm, placed on their device."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -32,7 +33,22 @@ def new_accelerator(recipe: Recipe) -> "Accelerator":
 
     AcceleratorState._reset_state()
     precision = None if recipe.run.mixed_precision == "auto" else recipe.run.mixed_precision
-    return Accelerator(mixed_precision=precision, cpu=recipe.run.device == "cpu")
+    accelerator = Accelerator(mixed_precision=precision, cpu=recipe.run.device == "cpu")
+    if accelerator.mixed_precision == "fp16" and accelerator.device.type == "cpu":
+        problem = 'run.mixed_precision "fp16" needs a GPU; "bf16" and "no" work on a CPU'
+        raise RecipeError("recipe", [problem])
+    return accelerator
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed torch's global streams, which initial weights and dropout draw from, then restore them.
+
+    What is drawn is a function of the seed alone, so no checkpoint needs to save these streams.
+    """
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
 
 
 def build_network(recipe: Recipe, kind: str, shape: Shape) -> nn.Module:
@@ -42,8 +58,7 @@ def build_network(recipe: Recipe, kind: str, shape: Shape) -> nn.Module:
         RecipeError: the architecture does not fit signals of that shape.
     """
     architecture = getattr(recipe, kind).architecture
-    with torch.random.fork_rng():
-        torch.manual_seed(stream_seed(recipe.seed, f"{kind} weights"))
+    with seeded(stream_seed(recipe.seed, f"{kind} weights"), torch.device("cpu")):
         try:
             network: nn.Module = architecture.build(shape)
         except ValueError as error:
@@ -52,12 +67,19 @@ def build_network(recipe: Recipe, kind: str, shape: Shape) -> nn.Module:
 
 
 def build_learner(recipe: Recipe, kind: str, shape: Shape, accelerator: "Accelerator") -> Learner:
-    """Build one network and its optimiser, and place them."""
+    """Build one network and its optimiser, and place them.
+
+    Raises:
+        RecipeError: the architecture does not fit the signals, or the optimiser the network.
+    """
     table: Network = getattr(recipe, kind)
     network = build_network(recipe, kind, shape)
     descriptor = kind == "descriptor"
     entry = shape if descriptor else table.architecture.latent_shape(shape)
-    plain = table.optimizer.at(0).build(network, torch.zeros(1, *entry))
+    try:
+        plain = table.optimizer.at(0).build(network, torch.zeros(1, *entry))
+    except ValueError as error:
+        raise RecipeError("recipe", [f"{kind}.optimizer does not fit: {error}"]) from error
     trained, optimizer = accelerator.prepare(network, plain)
     std = table.architecture.reference_std if descriptor else table.architecture.noise_std
     return Learner(network, optimizer, std, trained, backward_through(accelerator, optimizer))

@@ -1,14 +1,19 @@
 """Whether a run may write to a folder, and from where it goes on."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from coopkit.checkpoint import list_checkpoints
+from coopkit.checkpoint import TEMPORARY, list_checkpoints
 from coopkit.errors import RunError
 from coopkit.recipe import Recipe
 
 RECIPE_FILE = "recipe.toml"
+ENVIRONMENT_FILE = "environment.json"
+METRICS_FILE = "metrics.jsonl"
+SHEETS = "sheets"
+CHECKPOINTS = "checkpoints"
 
 
 def check_folder(recipe: Recipe, folder: Path, resume: bool, overwrite: bool) -> list[Path]:
@@ -22,8 +27,12 @@ def check_folder(recipe: Recipe, folder: Path, resume: bool, overwrite: bool) ->
     stored = folder / RECIPE_FILE
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder} is a file; a run needs a folder of its own")
-    if folder.is_dir() and any(folder.iterdir()) and not stored.exists():
+    if folder.is_dir() and not stored.exists() and any(map(foreign, folder.iterdir())):
         raise RunError(f"{folder} holds files that are no run's; give another folder")
+    if stored.exists() and not (folder / ENVIRONMENT_FILE).exists():
+        raise RunError(
+            f"{folder} holds a {RECIPE_FILE} but no run that was begun; give another folder"
+        )
     if not stored.exists() or overwrite:
         return []
     if not resume:
@@ -35,9 +44,23 @@ def check_folder(recipe: Recipe, folder: Path, resume: bool, overwrite: bool) ->
     if changed:
         raise RunError(
             f"{folder} was begun with another recipe: {', '.join(changed)} differ; only what "
-            "[run] says of iterations, sheets and checkpoints may change on the way"
+            "[run] says of iterations, sheets and checkpoints may change on the way; "
+            f"coopkit run {folder} --resume takes the recipe that is in the folder"
         )
-    return list_checkpoints(folder / "checkpoints")
+    return list_checkpoints(folder / CHECKPOINTS)
+
+
+def foreign(path: Path) -> bool:
+    """Whether something in a folder is more than a leftover of a run that was killed at once."""
+    return not path.name.startswith(TEMPORARY)
+
+
+def clear_run(folder: Path) -> None:
+    """Remove what a run has written to its folder, and nothing else."""
+    for name in (SHEETS, CHECKPOINTS):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for name in (METRICS_FILE, ENVIRONMENT_FILE, RECIPE_FILE):
+        (folder / name).unlink(missing_ok=True)
 
 
 FREE_ON_RESUME = {

@@ -4,7 +4,6 @@ The loop knows none of its watchers; the metrics file, the sheets and the checkp
 like any plugin's.
 """
 
-import shutil
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,11 +14,17 @@ import torch
 from torch import Tensor
 
 from coopkit.algorithms import Algorithm, Batch, Iteration, Learner, Streams
-from coopkit.building import build_algorithm, build_learner, new_accelerator, own_part
-from coopkit.checkpoint import Checkpoint, all_finite, load_checkpoint
+from coopkit.building import (
+    build_algorithm,
+    build_learner,
+    new_accelerator,
+    own_part,
+    seeded,
+)
+from coopkit.checkpoint import Checkpoint, all_finite, list_checkpoints, load_checkpoint
 from coopkit.data import Images, Order, load_images, stream_seed
 from coopkit.errors import DivergedError, RecipeError, RunError
-from coopkit.folder import check_folder
+from coopkit.folder import CHECKPOINTS, check_folder, clear_run
 from coopkit.interrupts import stopping_signals
 from coopkit.optimizers import apply_settings
 from coopkit.plugins import registry, watching
@@ -30,10 +35,15 @@ from coopkit.watchers import file_watchers
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-ADVICE = (
-    "The descriptor has become too strong for its chains: try a smaller descriptor.optimizer.lr "
-    "or cap, a smaller revision.step_size, or more reconstruction.updates."
-)
+ADVICE = {
+    "descriptor": "The descriptor has become too strong for its chains: try a smaller "
+    "descriptor.optimizer.lr or cap, or a smaller revision.step_size.",
+    "generator": "Try a smaller generator.optimizer.lr or cap, a smaller inference.step_size, or "
+    "a larger generator.noise_std.",
+    "cooperative": "The descriptor has become too strong for its chains: try a smaller "
+    "descriptor.optimizer.lr or cap, a smaller revision.step_size, or more reconstruction.updates.",
+}
+"""What to try when a run of an algorithm diverges."""
 
 
 @attrs.define(eq=False)
@@ -93,7 +103,9 @@ class Run:
             self.images.signals(places).to(self.accelerator.device),
             places.to(self.accelerator.device),
         )
-        iteration = self.algorithm.iterate(batch, self.recipe.settings(t))
+        rank = self.accelerator.process_index
+        with seeded(stream_seed(self.recipe.seed, "dropout", t, rank), self.accelerator.device):
+            iteration = self.algorithm.iterate(batch, self.recipe.settings(t))
         self.figures = self.read(iteration.figures)
         self.iteration += 1
         return iteration
@@ -105,7 +117,7 @@ class Run:
         values = self.accelerator.reduce(stacked, reduction="mean").tolist()
         for name, value in zip(figures, values, strict=True):
             if not -float("inf") < value < float("inf"):
-                raise DivergedError(self.iteration, name, value, ADVICE)
+                raise self.diverged(self.iteration + 1, name, value)
         return dict(zip(figures, values, strict=True))
 
     def checkpoint(self) -> Checkpoint:
@@ -136,14 +148,22 @@ class Run:
             },
         )
         if not all_finite(state):
-            raise DivergedError(self.iteration, "a weight", float("nan"), ADVICE)
+            raise self.diverged(self.iteration, "a weight", float("nan"))
         return state
+
+    def diverged(self, iteration: int, quantity: str, value: float) -> DivergedError:
+        """Return the error for a value that is not finite, with what to try and what is left."""
+        places = list_checkpoints(self.folder / CHECKPOINTS)
+        left = f"The last good checkpoint is {places[-1]}." if places else "No checkpoint was made."
+        advice = f"{ADVICE[self.recipe.algorithm]} {left}"
+        return DivergedError(iteration, quantity, value, advice)
 
     def restore(self, state: Checkpoint) -> None:
         """Take up a run where a checkpoint left it.
 
         Raises:
-            RunError: the checkpoint was made by another number of processes.
+            RunError: the checkpoint was made by another number of processes or on another kind of
+                device.
         """
         training = state.training
         processes = self.accelerator.num_processes
@@ -161,7 +181,13 @@ class Run:
             self.algorithm.memory[name] = part.to(device)
         states = training["streams"].chunk(processes)[rank]
         for generator, saved in zip(attrs.astuple(self.streams), states, strict=True):
-            generator.set_state(saved)
+            try:
+                generator.set_state(saved.clone())  # torch disregards where in its memory a row lies
+            except RuntimeError as error:
+                raise RunError(
+                    f"the checkpoint was made on another kind of device than {device}; its streams "
+                    "of randomness can go on only there"
+                ) from error
         if self.accelerator.scaler and training["scaler"]:
             self.accelerator.scaler.load_state_dict(training["scaler"])
         self.iteration = state.iteration
@@ -198,13 +224,13 @@ def run(
     training = build_run(recipe, folder, images)
     if resume and checkpoints:
         training.restore(load_checkpoint(checkpoints[-1]))
-    if overwrite and training.is_main and folder.exists():
-        shutil.rmtree(folder)
+    if overwrite and training.is_main:
+        clear_run(folder)
     training.accelerator.wait_for_everyone()
     hooks = watching(registry().modules, (*file_watchers(), *watchers))
     with stopping_signals() as received:
-        hooks.run_started(run=training)
         try:
+            hooks.run_started(run=training)
             while not training.finished and not stop_asked(training, received):
                 iteration = training.iterate()
                 hooks.iteration_finished(run=training, iteration=iteration)
