@@ -142,8 +142,7 @@ class DescriptorAlgorithm:
             settings.revision_steps,
             self.streams.revision,
         )
-        figures = descriptor_figures(self.descriptor, batch.signals, chains, revised, settings)
-        figures |= shift(self.descriptor, batch.signals, revised)
+        figures = shift(self.descriptor, batch.signals, chains, revised, settings.residual)
         self.memory["chains"] = revised
         return Iteration(batch.signals, chains, revised, None, figures)
 
@@ -237,23 +236,41 @@ class CooperativeAlgorithm:
                 settings.inference_steps,
                 streams.inference,
             )
-        figures = descriptor_figures(descriptor, batch.signals, draft.initial, revised, settings)
-        figures |= shift(descriptor, batch.signals, revised)
+        figures = shift(descriptor, batch.signals, draft.initial, revised, settings.residual)
         learnt = learn(generator, latents, revised, settings)
         figures["reconstructed_minus_revised"] = distance(learnt.reconstructed, revised)
         figures["generator_gradient_norm"] = learnt.gradient_norm
         return Iteration(batch.signals, draft.initial, revised, learnt.reconstructed, figures)
 
 
-def shift(descriptor: Learner, observed: Tensor, revised: Tensor) -> dict[str, Tensor]:
-    """D2, with the figures that it gives."""
+def shift(
+    descriptor: Learner, observed: Tensor, initial: Tensor, revised: Tensor, residual: bool
+) -> dict[str, Tensor]:
+    """D2, with the energies (25) before it, what drives it, and how far D1 moved.
+
+    Args:
+        descriptor: the learner of f.
+        observed: Y_i.
+        initial: S1.
+        revised: S2.
+        residual: whether to measure ‖Y/s² − ∂f/∂Y‖ of S2, equation (26), as well.
+    """
+    target = RevisionTarget(frozen(descriptor.network), descriptor.std)
+    figures = {"energy_initial": target.energy(initial).mean()}
+    if residual:
+        figures["autoencoder_residual"] = squared_norm(target.score(revised)).sqrt().mean()
     moved = shift_density(
         descriptor.trained, descriptor.optimizer, observed, revised, descriptor.backward
     )
-    return {
-        "f_observed_minus_revised": moved.f_observed - moved.f_revised,
-        "descriptor_gradient_norm": moved.gradient_norm,
-    }
+    for name, signals, f in (
+        ("energy_observed", observed, moved.f_observed),
+        ("energy_revised", revised, moved.f_revised),
+    ):
+        figures[name] = squared_norm(signals).mean() / (2 * descriptor.std**2) - f
+    figures["f_observed_minus_revised"] = moved.f_observed - moved.f_revised
+    figures["revised_minus_initial"] = distance(revised, initial)
+    figures["descriptor_gradient_norm"] = moved.gradient_norm
+    return figures
 
 
 def learn(
@@ -269,23 +286,6 @@ def learn(
         settings.updates,
         generator.backward,
     )
-
-
-def descriptor_figures(
-    descriptor: Learner, observed: Tensor, initial: Tensor, revised: Tensor, settings: Settings
-) -> dict[str, Tensor]:
-    """Return the mean energies (25) of observed, S1 and S2, and how far the revision moved."""
-    target = RevisionTarget(frozen(descriptor.network), descriptor.std)
-    figures = {
-        "energy_observed": target.energy(observed).mean(),
-        "energy_initial": target.energy(initial).mean(),
-        "energy_revised": target.energy(revised).mean(),
-        "revised_minus_initial": distance(revised, initial),
-    }
-    if settings.residual:
-        residual = squared_norm(target.score(revised)).sqrt()
-        figures["autoencoder_residual"] = residual.mean()
-    return figures
 
 
 def distance(a: Tensor, b: Tensor) -> Tensor:
