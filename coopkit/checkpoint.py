@@ -15,11 +15,10 @@ import attrs
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from coopkit.errors import RunError
 
-NETWORKS = ("descriptor", "generator")
 TEMPORARY = ".writing-"
 
 
@@ -52,24 +51,31 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
     for leftover in folder.glob(f"{TEMPORARY}*"):
         shutil.rmtree(leftover)
     writing.mkdir()
-    for name, state in checkpoint.networks.items():
-        save_file(portable(state), writing / f"{name}.safetensors")
+    for name, weights in checkpoint.networks.items():
+        save_file(portable(weights), writing / f"{name}.safetensors")
     tensors: dict[str, Tensor] = {}
     skeleton = split(checkpoint.training, tensors)
     save_file(portable(tensors), writing / "training.safetensors")
-    text = json.dumps({"iteration": checkpoint.iteration, "training": skeleton}, indent=1)
-    (writing / "state.json").write_text(text, encoding="utf-8")
+    state: dict[str, Any] = {
+        "iteration": checkpoint.iteration,
+        "networks": list(checkpoint.networks),
+        "training": skeleton,
+    }
+    (writing / "state.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
     for file in writing.iterdir():
         flush(file)
     writing.rename(place)
     for old in list_checkpoints(folder)[:-keep]:
-        shutil.rmtree(old)
+        removing = folder / f"{TEMPORARY}{old.name}"
+        old.rename(removing)
+        shutil.rmtree(removing)
     return place
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
     """Return the checkpoints under a folder, the oldest first."""
-    return sorted(path for path in folder.glob("[0-9]*") if (path / "state.json").is_file())
+    places = (path for path in folder.glob("[0-9]*") if path.name.isdigit())
+    return sorted(path for path in places if (path / "state.json").is_file())
 
 
 def load_checkpoint(place: Path) -> Checkpoint:
@@ -80,17 +86,27 @@ def load_checkpoint(place: Path) -> Checkpoint:
     """
     try:
         state = json.loads((place / "state.json").read_text(encoding="utf-8"))
-        networks = {
-            name: load_file(place / f"{name}.safetensors")
-            for name in NETWORKS
-            if (place / f"{name}.safetensors").exists()
-        }
+        networks = {name: load_file(place / f"{name}.safetensors") for name in state["networks"]}
         tensors = load_file(place / "training.safetensors")
         training = join(state["training"], tensors)
         return Checkpoint(state["iteration"], networks, training)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise RunError(
             f"the checkpoint {place} is damaged: {error}; remove it to go on from an older one"
+        ) from error
+
+
+def put_weights(network: nn.Module, weights: Mapping[str, Tensor], kind: str) -> None:
+    """Load a checkpoint's weights into a network that was built from the recipe beside it.
+
+    Raises:
+        RunError: they do not fit.
+    """
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise RunError(
+            f"the weights of the {kind} in the checkpoint do not fit its recipe: {error}"
         ) from error
 
 

@@ -4,7 +4,9 @@ Everything heavy is imported inside the commands, so that help and listings come
 """
 
 import os
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +25,10 @@ err = Console(stderr=True)
 RESUME_HINT = "go on with: coopkit run {folder} --resume"
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; an error that a user can mend is one message and status 2."""
     try:
-        cli.main(standalone_mode=False)
+        cli.main(arguments, standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -38,6 +40,9 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        say(f"coopkit: {error.filename or 'a file'} cannot be used: {error.strerror or error}")
+        sys.exit(2)
 
 
 def say(text: str) -> None:
@@ -90,11 +95,12 @@ def tell_end(ended: "Run") -> None:
     """Say where the results of a run are, and how to go on with an interrupted one."""
     if ended.interrupted:
         say(f"stopped after iteration {ended.iteration} by {ended.interrupted.name}; its state is")
-        say(f"saved, {RESUME_HINT.format(folder=ended.folder)}")
+        say(f"saved, {RESUME_HINT.format(folder=shlex.quote(str(ended.folder)))}")
         return
     sheet = ended.folder / "sheets" / f"{ended.iteration:08d}.png"
     say(f"{ended.iteration} iterations done. Look at {sheet}")
-    say(f"draw from it with: coopkit sample {ended.folder} -n 64 --out sheet.png")
+    folder = shlex.quote(str(ended.folder))
+    say(f"draw from it with: coopkit sample {folder} -n 64 --out sheet.png")
 
 
 def warn_of_plugins() -> None:
@@ -201,12 +207,9 @@ def sample(
     from coopkit.tasks.sample import sample as draw
     from coopkit.tasks.trained import load
 
-    if path.suffix.lower() not in Image.registered_extensions():
+    if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
         raise RunError(f"--out {path}: the name must end in an image format, such as .png")
-    try:
-        trained = load(run_folder, device)
-    except (RuntimeError, AssertionError) as error:
-        raise RunError(f"--device {device} cannot be used: {error}") from error
+    trained = load(run_folder, device)
     drawn = draw(trained, count, seed, steps)
     panels = {"S1 initial": drawn.initial}
     if drawn.revised is not None:
@@ -225,3 +228,7 @@ def info(run_folder: Path) -> None:
     for key, value in describe_run(run_folder).items():
         table.add_row(plain(key), plain(value))
     out.print(table)
+
+
+if __name__ == "__main__":
+    main()

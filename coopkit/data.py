@@ -28,6 +28,12 @@ DIGITS = "digits"
 Pixels = NDArray[np.uint8]
 
 
+def no_size_below_1(_: object, __: object, value: object) -> None:
+    """Refuse sizes that no image has."""
+    if isinstance(value, int) and value < 1:
+        raise ValueError(f"must be >= 1: {value}")
+
+
 @attrs.frozen(kw_only=True)
 class DataTable:
     """Where the observed signals come from.
@@ -51,7 +57,7 @@ class DataTable:
     height: int = attrs.field(default=64, validator=ge(1))
     width: int = attrs.field(default=64, validator=ge(1))
     color: Literal["as is", "grey", "rgb"] = "as is"
-    resize: int | Literal["fit", "none"] = "fit"
+    resize: int | Literal["fit", "none"] = attrs.field(default="fit", validator=no_size_below_1)
     crop: Literal["center", "random", "grid"] = "center"
     crops: int = attrs.field(default=1, validator=ge(1))
     subtract_mean: bool = False
@@ -158,22 +164,24 @@ def find_images(source: str) -> Iterator[tuple[str, Opener]]:
     if path.is_file():
         yield str(path), partial(Image.open, path)
         return
-    if not path.is_dir():
+    if not source or not path.is_dir():
         names = [*PHOTOGRAPHS, DIGITS]
         raise DataError(
             f"data.source: {source!r} is no file, no folder and no packaged name; "
             f"{did_you_mean(source, names)}"
         )
-    known = Image.registered_extensions()
-    files = sorted(
-        file
-        for file in path.rglob("*")
-        if file.is_file() and file.suffix.lower() in known and not file.name.startswith(".")
-    )
+    files = sorted(file for file in path.rglob("*") if is_visible_image(file, path))
     if not files:
         raise DataError(f"data.source: the folder {source!r} holds no image")
     for file in files:
         yield str(file), partial(Image.open, file)
+
+
+def is_visible_image(file: Path, folder: Path) -> bool:
+    """Whether a file is named as an image that can be read, and nothing on the way is hidden."""
+    readable = Image.registered_extensions().get(file.suffix.lower()) in Image.OPEN
+    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+    return readable and not hidden and file.is_file()
 
 
 def digits() -> Iterator[tuple[str, Opener]]:
@@ -209,11 +217,11 @@ def decode(image: Image.Image, name: str, table: DataTable) -> Pixels:
     if image.mode.startswith(("I", "F")):
         raise DataError(f"{name} has more than 8 bits a channel; convert it to 8 bits first")
     upright = ImageOps.exif_transpose(image)
+    grey = upright.mode in ("1", "L", "LA") if table.color == "as is" else table.color == "grey"
     if upright.has_transparency_data:
         upright = upright.convert("RGBA")
         if upright.getchannel("A").getextrema()[0] != 255:
             raise DataError(f"{name} is partly transparent; flatten it on a background first")
-    grey = upright.mode in ("1", "L", "LA") if table.color == "as is" else table.color == "grey"
     plain = upright.convert("L" if grey else "RGB")
     resized = resize(plain, table)
     return np.atleast_3d(np.asarray(resized))

@@ -51,8 +51,8 @@ def check_folder(recipe: Recipe, folder: Path, resume: bool, overwrite: bool) ->
 
 
 def foreign(path: Path) -> bool:
-    """Whether something in a folder is more than a leftover of a run that was killed at once."""
-    return not path.name.startswith(TEMPORARY)
+    """Whether something in a folder is more than what a run leaves that is killed at its start."""
+    return not path.name.startswith(TEMPORARY) and path.name != ENVIRONMENT_FILE
 
 
 def clear_run(folder: Path) -> None:

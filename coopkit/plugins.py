@@ -116,8 +116,11 @@ def watching(modules: tuple[object, ...], watchers: tuple[object, ...]) -> plugg
     for module in (*modules, *watchers):
         try:
             manager.register(module)
+            manager.check_pending()
         except pluggy.PluginValidationError as error:
             raise PluginError(f"the watcher {module!r} is not usable: {error}") from error
+        if not manager.get_hookcallers(module):
+            raise PluginError(f"the watcher {module!r} has no hook; mark one with @hookimpl")
     return manager.hook
 
 
@@ -137,7 +140,7 @@ def collect(found: list[tuple[EntryPoint, Distribution]]) -> Registry:
         where = f"the plugin {point.name!r} of {dist.name} {dist.version}"
         try:
             module = point.load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             reason = f"{type(error).__name__}: {error}"
             problems.append(f"{where} ({point.value}) cannot be imported: {reason}")
             continue
@@ -157,6 +160,8 @@ def collect(found: list[tuple[EntryPoint, Distribution]]) -> Registry:
 def supplied_by(module: object, dist: Distribution) -> Iterator[Entry]:
     """Yield what one plugin supplies, after checking its interface version, hooks and classes."""
     wanted = getattr(module, "coopkit_interface", INTERFACE_VERSION)
+    if not isinstance(wanted, int):
+        raise PluginError(f"has a coopkit_interface that is no whole number: {wanted!r}")
     if wanted > INTERFACE_VERSION:
         raise PluginError(
             f"is made for interface {wanted}, newer than this coopkit's {INTERFACE_VERSION}; "
@@ -174,6 +179,8 @@ def supplied_by(module: object, dist: Distribution) -> Iterator[Entry]:
         hint = "; ".join(f"{name!r}: {did_you_mean(name, known)}" for name in pending)
         text = hint and f"implements a hook that does not exist, {hint}"
         raise PluginError(text or f"has a hook that does not match: {error}") from error
+    if not manager.get_hookcallers(module):
+        raise PluginError("implements no hook; mark its functions with @coopkit.hookimpl")
     for kind in INTERFACES:
         for classes in getattr(manager.hook, f"{kind}s")():
             for cls in classes:
@@ -190,6 +197,10 @@ def check_class(kind: str, cls: type[Any]) -> None:
     label = f"supplies {getattr(cls, '__qualname__', cls)} as a {kind}, but"
     if not (isinstance(cls, type) and attrs.has(cls)):
         raise PluginError(f"{label} it is not an attrs class; decorate it with @attrs.frozen")
+    try:
+        attrs.resolve_types(cls)
+    except NameError as error:
+        raise PluginError(f"{label} the type of a field cannot be found: {error}") from error
     if not isinstance(getattr(cls, "name", None), str):
         raise PluginError(f"{label} it has no `name: ClassVar[str]`")
     fields = attrs.fields_dict(cls)

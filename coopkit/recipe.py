@@ -105,8 +105,7 @@ class Recipe:
         """
         tables = deepcopy(dict(raw))
         try:
-            for override in overrides:
-                apply_override(tables, override)
+            apply_overrides(tables, overrides)
             return structure_recipe(cls, tables)
         except TableProblems as error:
             problems = [f"{path} {sentence}" for path, sentence in error.items]
@@ -132,16 +131,26 @@ class Recipe:
 
 
 def recipe_text(source: str | Path) -> str:
-    """Return the text of a recipe file or of a packaged recipe."""
-    path = Path(source).expanduser()
-    if path.is_file():
-        return path.read_text(encoding="utf-8")
+    """Return the text of a recipe file or of a packaged recipe.
+
+    Raises:
+        RecipeError: there is none, or it cannot be read.
+    """
     known = packaged_recipes()
+    try:
+        path = Path(source).expanduser()
+        if path.is_file():
+            return path.read_text(encoding="utf-8")
+        hint = did_you_mean(str(source), list(known))
+        problem = f"there is no such file and no packaged recipe; {hint}"
+        if path.is_dir():
+            problem = "this is a folder; give a recipe's file, or --resume with the folder of a run"
+    except OSError as error:
+        problem = f"this cannot be read: {error.strerror}"
+    except (RuntimeError, UnicodeDecodeError) as error:
+        problem = f"this cannot be read as a text: {error}"
     if str(source) in known:
         return known[str(source)]
-    problem = (
-        f"there is no such file and no packaged recipe; {did_you_mean(str(source), list(known))}"
-    )
     raise RecipeError(str(source), [problem])
 
 
@@ -153,6 +162,22 @@ def packaged_recipes() -> dict[str, str]:
         for file in files
         if file.name.endswith(".toml")
     }
+
+
+def apply_overrides(tables: dict[str, Any], overrides: Iterable[str]) -> None:
+    """Put every "table.key=value" into nested tables.
+
+    Raises:
+        TableProblems: with all those that cannot be put there.
+    """
+    problems: list[tuple[str, str]] = []
+    for override in overrides:
+        try:
+            apply_override(tables, override)
+        except TableProblems as error:
+            problems += error.items
+    if problems:
+        raise TableProblems(problems)
 
 
 def apply_override(tables: dict[str, Any], override: str) -> None:
@@ -191,11 +216,10 @@ def structure_recipe(cls: type[Recipe], tables: dict[str, Any]) -> Recipe:
             problems.append((name, str(error)))
 
     check("algorithm", convert, tables.get("algorithm", "cooperative"), AlgorithmName)
-    check("seed", convert, tables.get("seed", 0), int)
-    if "algorithm" not in parts:
-        raise TableProblems(problems)
-    problems += misplaced(parts["algorithm"], tables)
-    names = TABLES[parts["algorithm"]]
+    check("seed", whole_number, tables.get("seed", 0))
+    algorithm = parts.get("algorithm", "cooperative")
+    problems += misplaced(algorithm, tables)
+    names = TABLES[algorithm]
     iterations = planned_iterations(tables)
     for name in names:
         if name in tables or name in OPTIONAL:
@@ -206,6 +230,14 @@ def structure_recipe(cls: type[Recipe], tables: dict[str, Any]) -> Recipe:
     raw |= {name: resolve(parts[name]) for name in names}
     raw["data"]["source"] = resolve_source(parts["data"].source)
     return cls(**parts, raw=raw)
+
+
+def whole_number(value: Any) -> int:
+    """Return a seed, a whole number of any size from 0 on."""
+    number: int = convert(value, int)
+    if number < 0:
+        raise ValueError(f"must be >= 0: {number}")
+    return number
 
 
 def planned_iterations(tables: Raw) -> int:
@@ -221,7 +253,7 @@ def misplaced(algorithm: str, tables: Raw) -> list[tuple[str, str]]:
     problems = []
     for key in tables:
         if key not in known:
-            problems.append((key, f"there is no such table or key; {did_you_mean(key, known)}"))
+            problems.append((key, f"is no table or key of a recipe; {did_you_mean(key, known)}"))
         elif key not in Recipe.KEYS and key not in TABLES[algorithm]:
             problems.append((key, f'is of no use to algorithm = "{algorithm}"; remove the table'))
     for name in TABLES[algorithm]:
@@ -238,9 +270,9 @@ def resolve_source(source: str) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Return nested tables as TOML has them: lists for tuples."""
+    """Return nested tables as TOML has them: lists for tuples, no key for what is None."""
     if isinstance(value, Mapping):
-        return {key: plain(entry) for key, entry in value.items()}
+        return {key: plain(entry) for key, entry in value.items() if entry is not None}
     if isinstance(value, list | tuple):
         return [plain(entry) for entry in value]
     return value

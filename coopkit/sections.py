@@ -15,6 +15,7 @@ from coopkit.tables import (
     TableProblems,
     find_class,
     is_schedule,
+    moments,
     refuse,
     structure,
     structure_schedule,
@@ -170,6 +171,13 @@ def structure_optimizer(raw: Any, iterations: int) -> Scheduled[OptimizerTable]:
     if raw["name"] == Capped.name:
         capped = structure_scheduled(Capped, arguments, iterations)
         return Scheduled(capped.table, capped.schedules)
+    return structure_torch_optimizer(raw["name"], arguments, iterations)
+
+
+def structure_torch_optimizer(
+    name: str, arguments: Raw, iterations: int
+) -> Scheduled[OptimizerTable]:
+    """Check the arguments of an optimiser of torch.optim, by building it along the schedules."""
     schedules = {}
     for key, value in arguments.items():
         if is_schedule(value):
@@ -177,11 +185,15 @@ def structure_optimizer(raw: Any, iterations: int) -> Scheduled[OptimizerTable]:
                 schedules[key] = structure_schedule(Any, value, iterations)
             except TableProblems as error:
                 raise TableProblems(list(error.under(key))) from error
-    values = {key: schedule.value(0) for key, schedule in schedules.items()}
-    try:
-        return Scheduled(TorchOptimizer(raw["name"], {**arguments, **values}), schedules)
-    except ValueError as error:
-        raise TableProblems([("", str(error))]) from error
+    tables = []
+    for t in moments(iterations, 50) if schedules else [0]:
+        try:
+            values = {key: schedule.value(t) for key, schedule in schedules.items()}
+            tables.append(TorchOptimizer(name, {**arguments, **values}))
+        except (ValueError, ArithmeticError) as error:
+            at = f"at iteration {t} of its schedules: " if t else ""
+            raise TableProblems([("", f"{at}{error}")]) from error
+    return Scheduled(tables[0], schedules)
 
 
 def resolve(part: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from einops import rearrange, repeat
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from coopkit.checkpoint import TEMPORARY
 from coopkit.data import to_pixels
 
 GAP = 4
@@ -58,6 +59,6 @@ def draw_grid(pixels: Tensor) -> "np.typing.NDArray[np.uint8]":
 def save_image(image: Image.Image, path: Path) -> None:
     """Write a picture whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    writing = path.with_name(f".writing-{path.name}")
+    writing = path.with_name(f"{TEMPORARY}{path.name}")
     image.save(writing, format="PNG" if path.suffix == "" else None)
     writing.replace(path)

@@ -7,11 +7,11 @@ of every field rather than of the first that fails, schedules in place of number
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import partial
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin
 
 import attrs
-from cattrs import Converter
+from cattrs import BaseValidationError, Converter
 
 from coopkit.errors import PluginError, did_you_mean
 from coopkit.interfaces import Schedule
@@ -90,7 +90,7 @@ def structure_scheduled(cls: type[T], raw: Raw, iterations: int | None) -> Sched
     """
     fields = attrs.fields_dict(cls)  # type: ignore[arg-type]
     problems = [
-        (key, f"there is no such key here; {did_you_mean(key, list(fields))}")
+        (key, f"is no key of this table; {did_you_mean(key, list(fields))}")
         for key in raw
         if key not in fields
     ]
@@ -110,6 +110,8 @@ def structure_scheduled(cls: type[T], raw: Raw, iterations: int | None) -> Sched
             problems += error.under(name)
         except (ValueError, TypeError) as error:
             problems.append((name, str(error)))
+        except BaseValidationError:
+            problems.append((name, str(refuse(raw[name], field.type))))
     if problems:
         raise TableProblems(problems)
     try:
@@ -140,12 +142,17 @@ def structure_schedule(annotation: Any, raw: Raw, iterations: int | None) -> Sch
 def check_schedule(field: "attrs.Attribute[Any]", schedule: Schedule, iterations: int) -> Any:
     """Run a field's validator along a schedule; return its value at 0."""
     number = round if field.type is int else float
-    for t in sorted({0, iterations // 4, iterations // 2, iterations - 1}):
+    for t in moments(iterations):
         try:
             check_field(field, number(schedule.value(t)))
-        except ValueError as error:
+        except (ValueError, ArithmeticError) as error:
             raise ValueError(f"at iteration {t} of its schedule: {error}") from error
     return number(schedule.value(0))
+
+
+def moments(iterations: int, most: int = 1000) -> list[int]:
+    """Return the iterations at which a schedule is checked: all, or `most` of them and the last."""
+    return sorted({*range(0, iterations, -(-iterations // most)), iterations - 1})
 
 
 def check_field(field: "attrs.Attribute[Any]", value: T) -> T:
@@ -176,7 +183,7 @@ def find_class(kind: str, raw: Raw, default: str | None = None) -> type[Any]:
     try:
         return registry().find(kind, name)
     except PluginError as error:
-        raise TableProblems([(key, str(error))]) from error
+        raise TableProblems([(key, f"is unknown: {error}")]) from error
 
 
 def describe(annotation: Any) -> str:
@@ -188,8 +195,12 @@ def describe(annotation: Any) -> str:
     if get_origin(annotation) is Literal:
         return " or ".join(repr(argument) for argument in arguments)
     if get_origin(annotation) in (UnionType, Union):
-        return ", or ".join(describe(argument) for argument in arguments)
+        return ", or ".join(
+            describe(argument) for argument in arguments if argument is not NoneType
+        )
     if get_origin(annotation) is tuple:
+        if arguments[-1] is not Ellipsis:
+            return f"a list of {' and '.join(map(describe, arguments))}"
         return f"a list, each entry {describe(arguments[0])}"
     return "a table"
 
@@ -210,7 +221,12 @@ def refuse(value: Any, annotation: Any) -> ValueError:
     if isinstance(value, str) and get_origin(annotation) is Literal:
         close = get_close_matches(value, [str(choice) for choice in get_args(annotation)], n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-    return ValueError(f"must be {describe(annotation)}, not {value!r}{hint}")
+    return ValueError(f"must be {describe(annotation)}, not {shorten(repr(value), 100)}{hint}")
+
+
+def shorten(text: str, width: int) -> str:
+    """Return a text that is not longer than a message can bear."""
+    return text if len(text) <= width else f"{text[: width - 4]} ..."
 
 
 def strict(*accepted: type) -> Callable[[Any, Any], Any]:
@@ -221,7 +237,10 @@ def strict(*accepted: type) -> Callable[[Any, Any], Any]:
             raise refuse(value, annotation)
         if annotation is float and value != value:
             raise refuse(value, annotation)
-        return annotation(value)
+        try:
+            return annotation(value)
+        except OverflowError as error:
+            raise refuse(value, annotation) from error
 
     return hook
 
@@ -236,6 +255,8 @@ def one_of(value: Any, annotation: Any) -> Any:
 def either(value: Any, annotation: Any) -> Any:
     """Take a value that fits one of the types of a union."""
     for choice in get_args(annotation):
+        if choice is NoneType:
+            continue
         try:
             return converter.structure(value, choice)
         except ValueError:
@@ -247,10 +268,21 @@ def listed(value: Any, annotation: Any) -> tuple[Any, ...]:
     """Take a list whose entries all fit."""
     if not isinstance(value, list | tuple):
         raise refuse(value, annotation)
+    kinds = get_args(annotation)
+    if kinds[-1] is Ellipsis:
+        kinds = kinds[:1] * len(value)
     try:
-        return tuple(converter.structure(entry, get_args(annotation)[0]) for entry in value)
+        pairs = zip(value, kinds, strict=True)
+        return tuple(converter.structure(entry, kind) for entry, kind in pairs)
     except ValueError as error:
         raise refuse(value, annotation) from error
+
+
+def nested(value: Any, annotation: Any) -> Any:
+    """Take a table in a table, as strictly as the outer one."""
+    if not isinstance(value, Mapping):
+        raise refuse(value, annotation)
+    return structure(annotation, value)
 
 
 def has_origin(origins: tuple[Any, ...], annotation: Any) -> bool:
@@ -263,5 +295,6 @@ converter.register_structure_hook(int, strict(int))
 converter.register_structure_hook(float, strict(int, float))
 converter.register_structure_hook(str, strict(str))
 converter.register_structure_hook(bool, strict(bool))
+converter.register_structure_hook_func(attrs.has, nested)
 for origins, take in (((Literal,), one_of), ((UnionType, Union), either), ((tuple,), listed)):
     converter.register_structure_hook_func(partial(has_origin, origins), take)

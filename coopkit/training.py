@@ -21,7 +21,13 @@ from coopkit.building import (
     own_part,
     seeded,
 )
-from coopkit.checkpoint import Checkpoint, all_finite, list_checkpoints, load_checkpoint
+from coopkit.checkpoint import (
+    Checkpoint,
+    all_finite,
+    list_checkpoints,
+    load_checkpoint,
+    put_weights,
+)
 from coopkit.data import Images, Order, load_images, stream_seed
 from coopkit.errors import DivergedError, RecipeError, RunError
 from coopkit.folder import CHECKPOINTS, check_folder, clear_run
@@ -173,7 +179,7 @@ class Run:
                 f"{processes} now; launch as many as before"
             )
         for kind, learner in self.learners.items():
-            learner.network.load_state_dict(state.networks[kind])
+            put_weights(learner.network, state.networks[kind], kind)
             learner.optimizer.load_state_dict(training["optimizers"][kind])
         rank, device = self.accelerator.process_index, self.accelerator.device
         for name, value in training["memory"].items():
@@ -182,7 +188,9 @@ class Run:
         states = training["streams"].chunk(processes)[rank]
         for generator, saved in zip(attrs.astuple(self.streams), states, strict=True):
             try:
-                generator.set_state(saved.clone())  # torch disregards where in its memory a row lies
+                generator.set_state(
+                    saved.clone()
+                )  # torch disregards where in its memory a row lies
             except RuntimeError as error:
                 raise RunError(
                     f"the checkpoint was made on another kind of device than {device}; its streams "

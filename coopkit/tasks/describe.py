@@ -4,15 +4,17 @@ import json
 from pathlib import Path
 
 from coopkit.checkpoint import list_checkpoints
+from coopkit.errors import RunError
+from coopkit.folder import CHECKPOINTS, ENVIRONMENT_FILE
 from coopkit.tasks.trained import run_recipe
-from coopkit.watchers.files import ENVIRONMENT_FILE, read_metrics
+from coopkit.watchers.files import read_metrics
 
 
 def describe_run(folder: Path) -> dict[str, str]:
     """Return what a run is, by heading: recipe, progress, environment and last figures.
 
     Raises:
-        RunError: the folder holds no run.
+        RunError: the folder holds no run, or its files are damaged.
     """
     recipe = run_recipe(folder)
     said = {"algorithm": recipe.algorithm, "data": recipe.data.source}
@@ -28,12 +30,26 @@ def describe_run(folder: Path) -> dict[str, str]:
     metrics = read_metrics(folder)
     done = int(metrics[-1]["iteration"]) if metrics else 0
     said["iterations"] = f"{done} of {recipe.run.iterations}"
-    places = list_checkpoints(folder / "checkpoints")
+    places = list_checkpoints(folder / CHECKPOINTS)
     said["newest checkpoint"] = str(places[-1]) if places else "none yet"
-    environment = json.loads((folder / ENVIRONMENT_FILE).read_text(encoding="utf-8"))
-    said["device"] = f"{environment['device']}, mixed precision {environment['mixed_precision']}"
-    said["versions"] = ", ".join(f"{k} {v}" for k, v in environment["versions"].items())
+    said |= describe_environment(folder / ENVIRONMENT_FILE)
     for name, value in (metrics[-1] if metrics else {}).items():
         if name != "iteration":
             said[name] = f"{value:.6g}"
     return said
+
+
+def describe_environment(path: Path) -> dict[str, str]:
+    """Return with what a run was made.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        return {
+            "device": f"{said['device']}, mixed precision {said['mixed_precision']}",
+            "versions": ", ".join(f"{name} {number}" for name, number in said["versions"].items()),
+        }
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} is damaged or missing: {error}") from error

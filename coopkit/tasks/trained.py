@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from coopkit.building import build_network
-from coopkit.checkpoint import list_checkpoints, load_checkpoint
+from coopkit.checkpoint import list_checkpoints, load_checkpoint, put_weights
 from coopkit.errors import RunError
-from coopkit.folder import RECIPE_FILE
+from coopkit.folder import CHECKPOINTS, RECIPE_FILE
 from coopkit.interfaces import Shape
 from coopkit.recipe import Recipe
 
@@ -51,6 +51,20 @@ def run_recipe(folder: str | Path) -> Recipe:
     return Recipe.read(stored)
 
 
+def usable_device(device: str | torch.device) -> torch.device:
+    """Return a device on which a number can be put and read back.
+
+    Raises:
+        RunError: there is none of that name.
+    """
+    try:
+        torch.ones(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0]
+        raise RunError(f"the device {str(device)!r} cannot be used: {reason}") from error
+    return torch.device(device)
+
+
 def load(folder: str | Path, device: str | torch.device = "cpu") -> Trained:
     """Return the newest state of a run.
 
@@ -59,19 +73,19 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Trained:
         device: where to put it.
 
     Raises:
-        RunError: there is no run, no checkpoint yet, or a damaged one.
+        RunError: there is no run, no checkpoint yet, or a damaged one; or no such device.
     """
+    device = usable_device(device)
     recipe = run_recipe(folder)
-    places = list_checkpoints(Path(folder) / "checkpoints")
+    places = list_checkpoints(Path(folder) / CHECKPOINTS)
     if not places:
         raise RunError(f"the run {folder} has no checkpoint yet")
     state = load_checkpoint(places[-1])
     shape = tuple(state.training["signal_shape"])
-    device = torch.device(device)
     networks: dict[str, nn.Module] = {}
     for kind, weights in state.networks.items():
         networks[kind] = build_network(recipe, kind, shape)
-        networks[kind].load_state_dict(weights)
+        put_weights(networks[kind], weights, kind)
         networks[kind].to(device).eval()
     chains = state.training["memory"].get("chains")
     return Trained(

@@ -12,21 +12,19 @@ import attrs
 import torch
 
 from coopkit.algorithms import Iteration
-from coopkit.checkpoint import save_checkpoint
-from coopkit.folder import RECIPE_FILE
+from coopkit.checkpoint import TEMPORARY, save_checkpoint
+from coopkit.errors import RunError
+from coopkit.folder import CHECKPOINTS, ENVIRONMENT_FILE, METRICS_FILE, RECIPE_FILE, SHEETS
 from coopkit.interfaces import hookimpl
 from coopkit.sheets import draw_sheet, save_image
 
 if TYPE_CHECKING:
     from coopkit.training import Run
 
-ENVIRONMENT_FILE = "environment.json"
-METRICS_FILE = "metrics.jsonl"
-
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
-    writing = path.with_name(f".writing-{path.name}")
+    writing = path.with_name(f"{TEMPORARY}{path.name}")
     writing.write_text(text, encoding="utf-8")
     writing.replace(path)
 
@@ -36,12 +34,12 @@ class Records:
 
     @hookimpl
     def run_started(self, run: "Run") -> None:
-        """Write both files."""
+        """Write both files, the recipe last: where it is, a run has begun."""
         if not run.is_main:
             return
         run.folder.mkdir(parents=True, exist_ok=True)
-        write_text(run.folder / RECIPE_FILE, run.recipe.to_toml())
         write_text(run.folder / ENVIRONMENT_FILE, json.dumps(environment(run), indent=2) + "\n")
+        write_text(run.folder / RECIPE_FILE, run.recipe.to_toml())
 
 
 def environment(run: "Run") -> dict[str, Any]:
@@ -101,17 +99,26 @@ class Metrics:
 
 def kept_lines(path: Path, iteration: int) -> list[str]:
     """Return the whole lines of a metrics file up to an iteration."""
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    whole = [line for line in lines if line.endswith("\n")]
-    return [line for line in whole if json.loads(line)["iteration"] <= iteration]
+    return [f"{json.dumps(line)}\n" for line in read_lines(path) if line["iteration"] <= iteration]
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:
-    """Return the metrics of a run, a dictionary for each iteration."""
-    text = (folder / METRICS_FILE).read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines() if line.endswith("}")]
+    """Return the metrics of a run, a dictionary for each iteration.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    return read_lines(folder / METRICS_FILE)
+
+
+def read_lines(path: Path) -> list[dict[str, float]]:
+    """Return the whole lines of a metrics file; the last of a killed run may not be whole."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    whole = text[: text.rfind("\n") + 1].splitlines()
+    try:
+        return [json.loads(line) for line in whole]
+    except ValueError as error:
+        raise RunError(f"the metrics in {path} are damaged: {error}; mend or remove it") from error
 
 
 @attrs.define
@@ -146,7 +153,7 @@ class Sheets:
         }
         drawn = {title: signals for title, signals in panels.items() if signals is not None}
         sheet = draw_sheet(drawn, run.images.mean)
-        save_image(sheet, run.folder / "sheets" / f"{run.iteration:08d}.png")
+        save_image(sheet, run.folder / SHEETS / f"{run.iteration:08d}.png")
 
 
 class Checkpoints:
@@ -169,4 +176,4 @@ class Checkpoints:
         """Write one checkpoint; every process takes part, the main one writes."""
         state = run.checkpoint()
         if run.is_main:
-            save_checkpoint(run.folder / "checkpoints", state, run.recipe.run.keep_checkpoints)
+            save_checkpoint(run.folder / CHECKPOINTS, state, run.recipe.run.keep_checkpoints)
