@@ -1,0 +1,151 @@
+"""The loop of the chains: how steps compose, what it must not touch, and entries held fixed."""
+
+import attrs
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from coopkit.builtin import TextureDescriptor
+from coopkit.builtin.langevin import Langevin
+from coopkit.interfaces import Target
+from coopkit.sampling import run_chains, sample_chains
+from coopkit.targets import MaskedTarget, RevisionTarget, TemperedTarget, frozen
+
+
+@attrs.frozen(eq=False)
+class CountedState:
+    """The chains, and how often they have moved."""
+
+    position: Tensor
+    moves: int
+
+
+class Stray:
+    """A sampler that moves every entry at random whatever the target says."""
+
+    name = "stray"
+
+    def init(self, target: Target, position: Tensor) -> CountedState:
+        return CountedState(position.clone(), 0)
+
+    def step(self, target: Target, state: CountedState, rng: torch.Generator) -> CountedState:
+        noise = torch.randn(state.position.shape, generator=rng)
+        return CountedState(1.1 * state.position + noise, state.moves + 1)
+
+
+SAMPLERS = [Langevin(step_size=0.3), Stray()]
+TARGET = RevisionTarget(lambda y: y.sin().sum(1), 0.7)
+numbers_of_steps = st.integers(0, 5)
+seeds = st.integers(0, 2**32)
+
+
+def stream(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@settings(deadline=None, max_examples=25)
+@given(n=numbers_of_steps, m=numbers_of_steps, seed=seeds)
+def test_n_plus_m_steps_are_n_and_then_m(sampler, n, m, seed):
+    start = torch.randn(4, 3, generator=stream(seed))
+    rng = stream(seed)
+    at_once = run_chains(sampler, TARGET, sampler.init(TARGET, start), n + m, stream(seed))
+    halfway = run_chains(sampler, TARGET, sampler.init(TARGET, start), n, rng)
+    in_two = run_chains(sampler, TARGET, halfway, m, rng)
+    assert torch.equal(at_once.position, in_two.position)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_no_steps_give_an_equal_copy(sampler, rng):
+    start = torch.randn(4, 3)
+    before = rng.get_state()
+    for end in (
+        sample_chains(sampler, TARGET, start, 0, rng),
+        run_chains(sampler, TARGET, sampler.init(TARGET, start), 0, rng).position,
+    ):
+        assert torch.equal(end, start)
+        assert end.data_ptr() != start.data_ptr()
+    assert torch.equal(rng.get_state(), before)
+
+
+def test_a_negative_number_of_steps_is_refused(rng):
+    with pytest.raises(ValueError, match="steps is -1; it must be 0 or more"):
+        run_chains(SAMPLERS[0], TARGET, SAMPLERS[0].init(TARGET, torch.zeros(1, 1)), -1, rng)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_the_start_and_the_global_stream_are_untouched(sampler, rng):
+    start = torch.randn(4, 3)
+    copy, stream_before = start.clone(), torch.get_rng_state()
+    end = sample_chains(sampler, TARGET, start, 3, rng)
+    assert torch.equal(start, copy)
+    assert torch.equal(torch.get_rng_state(), stream_before)
+    assert not torch.equal(end, start)
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=seeds)
+def test_a_seed_gives_the_same_bits_and_another_seed_others(seed):
+    ends = [
+        sample_chains(SAMPLERS[0], TARGET, torch.zeros(4, 3), 3, stream(number))
+        for number in (seed, seed, seed + 1)
+    ]
+    assert torch.equal(ends[0], ends[1])
+    assert not torch.equal(ends[0], ends[2])
+
+
+@pytest.mark.parametrize("normalization", ["none", "batch"])
+@settings(deadline=None, max_examples=10)
+@given(seed=seeds, other=st.integers(0, 3))
+def test_the_path_of_a_chain_does_not_depend_on_the_others(normalization, seed, other):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        architecture = TextureDescriptor(
+            filters=(4, 3), kernels=(3, 3), strides=(2, 1), normalization=normalization
+        )
+        network = architecture.build((1, 8, 8))
+        start = torch.randn(4, 1, 8, 8)
+    target = RevisionTarget(frozen(network), 0.5)
+    changed = start.clone()
+    changed[other] *= 100
+    rest = torch.arange(4) != other
+    ends = [sample_chains(SAMPLERS[0], target, x, 5, stream(seed)) for x in (start, changed)]
+    assert torch.equal(ends[0][rest], ends[1][rest])
+    assert not torch.equal(ends[0][other], ends[1][other])
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@settings(deadline=None, max_examples=25)
+@given(seed=seeds, steps=st.integers(1, 4))
+def test_held_entries_keep_their_bits_whatever_the_sampler(sampler, seed, steps):
+    held, start, chance = torch.randn(3, 5, 3, generator=stream(seed))
+    free = chance > 0
+    target = TemperedTarget(MaskedTarget(TARGET, free, held), 2.0)
+    end = sample_chains(sampler, target, start, steps, stream(seed))
+    assert torch.equal(end[~free], held[~free])
+    assert not (end == start)[free].any()
+
+
+def test_the_other_parts_of_a_state_survive_the_mask(rng):
+    target = MaskedTarget(TARGET, torch.tensor([True, False, True]), torch.zeros(4, 3))
+    state = run_chains(Stray(), target, Stray().init(target, torch.zeros(4, 3)), 3, rng)
+    assert state.moves == 3
+
+
+def test_free_entries_follow_the_exact_conditional_gaussian(rng, assert_gaussian):
+    """Precision P_FF and mean −P_FF⁻¹ P_FH h, with Langevin's known bias; the h are all different.
+
+    False-alarm probability 1.2e-7, see conftest.
+    """
+    p = torch.tensor([[2.0, 0.7, -0.5], [0.7, 1.5, 0.4], [-0.5, 0.4, 1.0]], dtype=torch.float64)
+    free, delta, chains = torch.tensor([True, False, True]), 0.9, 50_000
+    base = RevisionTarget(lambda y: -((y @ p.float()) * y).sum(1) / 2, float("inf"))
+    held = torch.randn(chains, 3, generator=rng)
+    target = MaskedTarget(base, free, held)
+    end = sample_chains(Langevin(step_size=delta), target, torch.zeros(chains, 3), 90, rng)
+    p_free = p[free][:, free]
+    mean = -held[:, ~free].double() @ p[~free][:, free] @ p_free.inverse()
+    covariance = (torch.eye(2) - delta**2 / 4 * p_free).inverse() @ p_free.inverse()
+    assert_gaussian(end[:, free] - mean, torch.zeros(2), covariance)
