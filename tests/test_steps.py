@@ -1,0 +1,234 @@
+"""The five steps against formulas that need no autograd, on linear networks."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from coopkit.builtin.langevin import Langevin
+from coopkit.steps import generate, gradient_norm, infer, reconstruct, revise, shift_density
+
+sizes = st.integers(1, 7)
+seeds = st.integers(0, 2**32)
+
+
+class TwoLayerF(nn.Module):
+    """f(Y) = c·(WY + b), whose gradients are known by heart."""
+
+    def __init__(self, dimension: int, units: int) -> None:
+        super().__init__()
+        self.w = nn.Linear(dimension, units)
+        self.c = nn.Linear(units, 1, bias=False)
+
+    def forward(self, y: Tensor) -> Tensor:
+        return self.c(self.w(y)).squeeze(1)
+
+
+class Plane(nn.Linear):
+    """f(Y) = w·Y."""
+
+    def __init__(self, dimension: int) -> None:
+        super().__init__(dimension, 1, bias=False)
+
+    def forward(self, y: Tensor) -> Tensor:
+        return super().forward(y).squeeze(1)
+
+
+def plain_descent(network: nn.Module) -> torch.optim.Optimizer:
+    """Return the optimiser whose update is the gradient that it sees, with its sign turned."""
+    return torch.optim.SGD(network.parameters(), lr=1.0)
+
+
+def stream(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def drawing_network() -> nn.Module:
+    return nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+
+
+def test_g0_draws_standard_normal_latents_and_adds_noise(seed):
+    network = drawing_network()
+    draft = generate(network, (2,), 5, 0.3, stream(seed))
+    rng = stream(seed)
+    assert torch.equal(draft.latents, torch.randn(5, 2, generator=rng))
+    noise = torch.randn(5, 3, generator=rng)
+    with torch.no_grad():
+        drawn = network.eval()(draft.latents)
+    torch.testing.assert_close(draft.initial, drawn + 0.3 * noise)
+
+
+def test_g0_without_noise_is_g_itself(rng):
+    network = drawing_network()
+    draft = generate(network, (2,), 5, 0.0, rng)
+    with torch.no_grad():
+        assert torch.equal(draft.initial, network.eval()(draft.latents))
+
+
+def test_g0_covers_the_law_of_equation_9(rng, assert_gaussian):
+    """X̂ and Ŷ = AX̂ + c + ε are jointly Gaussian. False-alarm probability 1.2e-7."""
+    network = nn.Linear(2, 2)
+    draft = generate(network, (2,), 50_000, 0.7, rng)
+    a, c = network.weight.detach().double(), network.bias.detach().double()
+    joint = torch.cat([torch.eye(2), a])
+    covariance = joint @ joint.T + torch.diag(torch.tensor([0, 0, 0.7**2, 0.7**2]))
+    both = torch.cat([draft.latents, draft.initial], 1)
+    assert_gaussian(both, torch.cat([torch.zeros(2), c]), covariance)
+
+
+def test_sampling_steps_leave_network_and_global_stream_alone(rng):
+    generator, descriptor = drawing_network(), Plane(3)
+    before = {name: value.clone() for name, value in generator.state_dict().items()}
+    x, y = torch.randn(5, 2), torch.randn(5, 3)
+    global_stream = torch.get_rng_state()
+    generate(generator, (2,), 5, 0.3, rng)
+    revise(descriptor, 1.0, Langevin(), y, 2, rng)
+    infer(generator, 0.3, Langevin(), x, y, 2, rng)
+    assert torch.equal(torch.get_rng_state(), global_stream)
+    assert all(torch.equal(before[name], value) for name, value in generator.state_dict().items())
+    assert all(module.training for module in generator.modules())
+    assert all(weight.grad is None for weight in [*generator.parameters(), descriptor.weight])
+
+
+def test_d1_is_langevin_revision_of_equation_6(seed):
+    descriptor, y, delta = Plane(3), torch.randn(5, 3), 0.2
+    rng, by_hand = stream(seed), y
+    for _ in range(3):
+        drift = by_hand / 0.9**2 - descriptor.weight.detach()
+        by_hand = by_hand - delta**2 / 2 * drift + delta * torch.randn(5, 3, generator=rng)
+    revised = revise(descriptor, 0.9, Langevin(step_size=delta), y, 3, stream(seed))
+    torch.testing.assert_close(revised, by_hand)
+
+
+def test_no_steps_leave_signals_and_latents_as_they_are(rng):
+    x, y = torch.randn(5, 2), torch.randn(5, 3)
+    assert torch.equal(revise(Plane(3), 1.0, Langevin(), y, 0, rng), y)
+    assert torch.equal(infer(drawing_network(), 0.3, Langevin(), x, y, 0, rng), x)
+
+
+def test_d1_samples_the_descriptor(rng, assert_gaussian):
+    """f(Y) = w·Y gives N(s²w, s²I), with Langevin's bias. False-alarm probability 1.2e-7."""
+    descriptor, s, delta = Plane(3), 0.8, 0.7
+    revised = revise(descriptor, s, Langevin(step_size=delta), torch.zeros(50_000, 3), 60, rng)
+    mean = s**2 * descriptor.weight.detach().double().squeeze(0)
+    assert_gaussian(revised, mean, s**2 / (1 - delta**2 / (4 * s**2)) * torch.eye(3).double())
+
+
+def test_g1_samples_the_posterior_of_factor_analysis(rng, assert_gaussian):
+    """P = I + A'A/σ² and mean P⁻¹A'(Y − c)/σ², with Langevin's bias (I − δ²P/4)⁻¹P⁻¹.
+
+    Every chain has a signal of its own. False-alarm probability 1.2e-7.
+    """
+    generator, sigma, delta, chains = nn.Linear(2, 3), 0.6, 0.8, 50_000
+    generator.weight.data = torch.tensor([[0.9, 0.2], [-0.4, 0.5], [0.1, 0.6]])
+    a, c = generator.weight.detach().double(), generator.bias.detach().double()
+    draft = generate(generator, (2,), chains, sigma, rng)
+    sampler = Langevin(step_size=delta)
+    latents = infer(generator, sigma, sampler, torch.zeros(chains, 2), draft.initial, 60, rng)
+    p = torch.eye(2) + a.T @ a / sigma**2
+    mean = (draft.initial - c) @ a @ p.inverse() / sigma**2
+    covariance = (torch.eye(2) - delta**2 / 4 * p).inverse() @ p.inverse()
+    assert_gaussian(latents - mean, torch.zeros(2), covariance)
+
+
+@settings(deadline=None, max_examples=20)
+@given(dimension=sizes, units=sizes, observed=sizes, revised=sizes, seed=seeds)
+def test_d2_ascends_along_equation_7(dimension, units, observed, revised, seed):
+    """The means are over each batch of its own size; ∂f/∂W = cY', ∂f/∂b = c, ∂f/∂c = WY + b."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        f = TwoLayerF(dimension, units).double()
+        y = torch.randn(observed, dimension).double() + 1
+        y_revised = torch.randn(revised, dimension).double()
+    w, b, c = (p.detach().clone() for p in (f.w.weight, f.w.bias, f.c.weight.squeeze(0)))
+    difference = y.mean(0) - y_revised.mean(0)
+    directions = {"w.weight": torch.outer(c, difference), "w.bias": 0 * b}
+    directions["c.weight"] = (w @ difference)[None]
+    before = {name: value.clone() for name, value in f.state_dict().items()}
+    shifted = shift_density(f, plain_descent(f), y, y_revised)
+    for name, value in f.state_dict().items():
+        torch.testing.assert_close(value - before[name], directions[name], atol=1e-12, rtol=1e-9)
+    norm = sum((direction**2).sum() for direction in directions.values()) ** 0.5
+    torch.testing.assert_close(shifted.gradient_norm, norm)
+    torch.testing.assert_close(shifted.f_observed, c @ (w @ y.mean(0) + b))
+    torch.testing.assert_close(shifted.f_revised, c @ (w @ y_revised.mean(0) + b))
+
+
+def ascent_by_hand(a: Tensor, c: Tensor, x: Tensor, y: Tensor, sigma: float) -> tuple[Tensor, ...]:
+    """Return σ⁻² mean (Y − g(X)) ∂g/∂W for g(X) = AX + c."""
+    error = (y - x @ a.T - c) / sigma**2
+    return error.T @ x / len(x), error.mean(0)
+
+
+@settings(deadline=None, max_examples=20)
+@given(signal=sizes, latent=sizes, chains=sizes, updates=st.integers(0, 3), seed=seeds)
+def test_g2_ascends_along_equation_14_as_often_as_asked(signal, latent, chains, updates, seed):
+    sigma = 3.0
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        g = nn.Linear(latent, signal).double()
+        x, y = torch.randn(chains, latent).double(), torch.randn(chains, signal).double()
+    a, c = g.weight.detach().clone(), g.bias.detach().clone()
+    first = ascent_by_hand(a, c, x, y, sigma)
+    learnt = reconstruct(g, plain_descent(g), x, y, sigma, updates)
+    for _ in range(updates):
+        ascent = ascent_by_hand(a, c, x, y, sigma)
+        a, c = a + ascent[0], c + ascent[1]
+    torch.testing.assert_close(g.weight.detach(), a)
+    torch.testing.assert_close(g.bias.detach(), c)
+    torch.testing.assert_close(learnt.reconstructed, x @ a.T + c)
+    norm = sum((direction**2).sum() for direction in first) ** 0.5 if updates else torch.zeros(())
+    torch.testing.assert_close(learnt.gradient_norm, norm)
+
+
+def test_g2_sums_over_the_entries_of_a_signal_of_any_shape(seed):
+    """Two pixels that say the same pull twice as hard as one."""
+    x, y, g = torch.ones(3, 1), torch.ones(3, 2, 4, 5), nn.Linear(1, 1, bias=False)
+    weight = g.weight.item()
+
+    class Image(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return g(x)[:, :, None, None].expand(3, 2, 4, 5)
+
+    reconstruct(Image(), plain_descent(g), x, y, 0.5)
+    assert g.weight.item() - weight == pytest.approx(40 * (1 - weight) / 0.5**2, rel=1e-4)
+
+
+def test_learning_forgets_the_gradients_of_the_last_iteration(seed):
+    f, y = Plane(3), torch.randn(4, 3)
+    for _ in range(2):
+        before = f.weight.detach().clone()
+        shift_density(f, plain_descent(f), y + 1, y)
+        torch.testing.assert_close(f.weight.detach() - before, torch.ones(1, 3))
+
+
+def test_s3_is_drawn_in_evaluation_mode(rng):
+    g, x = drawing_network(), torch.randn(5, 2)
+    learnt = reconstruct(g, plain_descent(g), x, torch.randn(5, 3), 0.5)
+    assert not learnt.reconstructed.requires_grad
+    assert all(module.training for module in g.modules())
+    with torch.no_grad():
+        assert torch.equal(learnt.reconstructed, g.eval()(x))
+
+
+def test_the_gradient_norm_leaves_out_parameters_without_gradient():
+    f = TwoLayerF(2, 2)
+    assert gradient_norm(plain_descent(f)) == 0
+    f.c.weight.grad = torch.tensor([[3.0, 4.0]])
+    assert gradient_norm(plain_descent(f)) == 5
+
+
+def test_gradients_go_through_the_given_backward_pass(seed):
+    f, g, losses = Plane(3), nn.Linear(2, 3), []
+
+    def backward(loss: Tensor) -> None:
+        losses.append(loss.item())
+        loss.backward()
+
+    y, x = torch.randn(4, 3), torch.randn(4, 2)
+    shifted = shift_density(f, plain_descent(f), y, y + 1, backward)
+    error = ((y - g(x)) ** 2).sum(1).mean().item()
+    reconstruct(g, plain_descent(g), x, y, 0.5, backward=backward)
+    difference = (shifted.f_revised - shifted.f_observed).item()
+    assert losses == pytest.approx([difference, error / (2 * 0.5**2)], rel=1e-5)
