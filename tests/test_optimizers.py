@@ -1,0 +1,197 @@
+"""The authors' update rule against numpy, its groups, and optimisers of torch.optim by name."""
+
+import re
+from copy import deepcopy
+
+import attrs
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from coopkit.optimizers import (
+    Capped,
+    CappedMomentum,
+    TorchOptimizer,
+    apply_settings,
+    output_positions,
+)
+
+TABLE = Capped(
+    lr=0.1, cap=0.05, momentum=0.7, weight_decay=0.2, bias_rate=3.0, layer_rates=(1.0, 0.5)
+)
+EXAMPLE = torch.zeros(1, 1, 9, 7)
+
+
+def network_of(normalization: type[nn.Module] = nn.Identity) -> nn.Module:
+    """Return a convolution with 4×3 positions and two fully connected layers."""
+    convolution = nn.Conv2d(1, 2, 3, stride=2)
+    layers = [nn.Flatten(), nn.Linear(24, 3), nn.ReLU(), nn.Linear(3, 1)]
+    return nn.Sequential(convolution, normalization(2), nn.ReLU(), *layers)
+
+
+def update_by_hand(weight, gradient, velocity, table, positions, rate, bias):
+    """Return weight and velocity after the four lines of the rule, in numpy."""
+    gradient = gradient / positions
+    gradient = gradient * min(1.0, table.cap / np.abs(gradient).max())
+    velocity = table.momentum * velocity + gradient + (0 if bias else table.weight_decay * weight)
+    return weight - table.lr * rate * (table.bias_rate if bias else 1) * velocity, velocity
+
+
+@pytest.mark.parametrize("per_position", [True, False])
+def test_capped_is_the_authors_rule_over_several_steps(per_position, seed):
+    table = attrs.evolve(TABLE, per_position=per_position)
+    network = network_of().double()
+    optimizer = table.build(network, EXAMPLE.double())
+    positions = (12, 1, 1) if per_position else (1, 1, 1)
+    layers = [module for module in network if isinstance(module, nn.Conv2d | nn.Linear)]
+    expected = {p: p.detach().numpy().copy() for p in network.parameters()}
+    velocities = {p: np.zeros(p.shape) for p in network.parameters()}
+    for size in (1e-3, 10.0, 0.1, 0.1):  # under and over the cap
+        for layer, place, rate in zip(layers, positions, (1.0, 0.5, 1.0), strict=True):
+            for p in (layer.weight, layer.bias):
+                p.grad = size * torch.randn_like(p)
+                expected[p], velocities[p] = update_by_hand(
+                    expected[p], p.grad.numpy(), velocities[p], table, place, rate, p is layer.bias
+                )
+        optimizer.step()
+        for p in network.parameters():
+            np.testing.assert_allclose(p.detach().numpy(), expected[p], rtol=1e-12)
+
+
+@settings(deadline=None, max_examples=30)
+@given(size=st.floats(1e-6, 1e6), cap=st.floats(1e-3, 1e3), seed=st.integers(0, 2**32))
+def test_no_entry_of_a_step_exceeds_the_cap(size, cap, seed):
+    weight = nn.Parameter(torch.zeros(4, 3))
+    weight.grad = size * torch.randn(4, 3, generator=torch.Generator().manual_seed(seed))
+    CappedMomentum([weight], lr=1.0, cap=cap).step()
+    assert weight.abs().max() <= cap * (1 + 1e-6)
+    cosine = nn.functional.cosine_similarity(weight.flatten(), -weight.grad.flatten(), dim=0)
+    assert cosine.item() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_zero_gradient_moves_nothing_and_a_missing_one_is_skipped():
+    moved, skipped = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(3))
+    moved.grad = torch.zeros(3)
+    optimizer = CappedMomentum([moved, skipped], lr=1.0, cap=1.0)
+    optimizer.step()
+    assert torch.equal(moved, torch.ones(3))
+    assert skipped not in optimizer.state
+
+
+def test_the_gradient_itself_is_not_changed():
+    weight = nn.Parameter(torch.ones(3))
+    weight.grad = torch.full((3,), 5.0)
+    CappedMomentum([weight], lr=1.0, cap=1.0, weight_decay=0.1).step()
+    assert torch.equal(weight.grad, torch.full((3,), 5.0))
+
+
+def test_a_restored_optimizer_goes_on_with_its_velocity(seed):
+    weights = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(3))
+    first, second = (CappedMomentum([w], lr=0.1, cap=1.0, momentum=0.9) for w in weights)
+    for weight in weights:
+        weight.grad = torch.randn(3, generator=torch.Generator().manual_seed(seed))
+    first.step()
+    second.load_state_dict(deepcopy(first.state_dict()))
+    weights[1].data.copy_(weights[0].data)
+    first.step()
+    second.step()
+    assert torch.equal(*weights)
+
+
+def test_a_closure_gives_its_loss_back():
+    weight = nn.Parameter(torch.ones(1))
+
+    def closure() -> float:
+        weight.grad = None
+        loss = (weight**2).sum()
+        loss.backward()
+        return loss.item()
+
+    assert CappedMomentum([weight], lr=0.1, cap=10.0).step(closure) == 1.0
+    assert weight.item() == pytest.approx(0.8)
+
+
+def test_output_positions_are_height_times_width_of_each_layer_in_order():
+    network = network_of(nn.BatchNorm2d)
+    network[1].eval()
+    modes = [module.training for module in network.modules()]
+    found = output_positions(network, EXAMPLE)
+    assert [positions for _, positions in found] == [12, 12, 1, 1]
+    assert [layer for layer, _ in found] == [network[0], network[1], network[4], network[6]]
+    assert [module.training for module in network.modules()] == modes
+    assert network[1].num_batches_tracked == 0
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_every_parameter_is_in_exactly_one_group(seed):
+    network = network_of(nn.BatchNorm2d)
+    optimizer = TABLE.build(network, EXAMPLE)
+    grouped = [p for group in optimizer.param_groups for p in group["params"]]
+    assert sorted(map(id, grouped)) == sorted(map(id, network.parameters()))
+
+
+SCHEDULED = {"lr": 0.3, "cap": 0.4, "momentum": 0.1, "weight_decay": 0.6, "bias_rate": 7.0}
+
+
+@pytest.mark.parametrize("name", SCHEDULED)
+def test_changed_settings_act_as_if_they_had_been_there_from_the_start(name, seed):
+    later = attrs.evolve(TABLE, **{name: SCHEDULED[name]})
+    network, twin = network_of(), network_of()
+    twin.load_state_dict(network.state_dict())
+    optimizer, expected = TABLE.build(network, EXAMPLE), later.build(twin, EXAMPLE)
+    apply_settings(optimizer, later)
+    for _ in range(2):
+        for p, q in zip(network.parameters(), twin.parameters(), strict=True):
+            p.grad = torch.randn_like(p)
+            q.grad = p.grad.clone()
+        optimizer.step()
+        expected.step()
+    assert all(map(torch.equal, network.parameters(), twin.parameters()))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"lr": 0.0}, {"cap": 0.0}, {"momentum": 1.0}, {"weight_decay": -1.0}, {"bias_rate": -1.0},
+     {"layer_rates": (1.0, -1.0)}],
+)  # fmt: skip
+def test_impossible_numbers_are_refused(fields):
+    (name,) = fields
+    with pytest.raises(ValueError, match=name):
+        Capped(**fields)
+
+
+def test_the_defaults_are_the_authors_numbers():
+    table = Capped()
+    assert (table.cap, table.momentum, table.weight_decay) == (20 / 255, 0.5, 1e-4)
+    assert (table.lr, table.bias_rate, table.per_position) == (0.02, 2.0, True)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop"])
+def test_torch_optimizers_by_name(name):
+    network = nn.Linear(2, 1)
+    table = TorchOptimizer(name, {"lr": 0.25, "weight_decay": 0.5})
+    optimizer = table.build(network, torch.zeros(1, 2))
+    assert type(optimizer) is getattr(torch.optim, name)
+    apply_settings(optimizer, TorchOptimizer(name, {"lr": 0.125, "weight_decay": 0.25}))
+    (group,) = optimizer.param_groups
+    assert (group["lr"], group["weight_decay"]) == (0.125, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "sentence"),
+    [
+        ("Adamm", {}, "no optimiser 'Adamm'; did you mean 'Adam'?"),
+        ("cappd", {}, "no optimiser 'cappd'; did you mean 'capped'?"),
+        ("Adam", {"lrr": 0.1}, "Adam takes no 'lrr'; did you mean 'lr'?"),
+        ("Adam", {"lr": -1.0}, "Adam refuses its arguments: Invalid learning rate: -1.0"),
+        ("SGD", {"momentum": "much"}, "SGD refuses its arguments: "),
+        ("LBFGS", {}, "LBFGS does not fit this training loop; Adam does"),
+        ("Adam", {"params": []}, "Adam takes no 'params'; known: "),
+    ],
+)
+def test_what_torch_optim_does_not_know_is_answered(name, arguments, sentence):
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}"):
+        TorchOptimizer(name, arguments)
