@@ -114,10 +114,11 @@ class ConvolutionalDescriptor:
         try:
             with torch.no_grad():
                 return int(features.eval()(torch.zeros(1, *signal_shape)).numel())
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:
             raise ValueError(
                 f"signals of {' x '.join(map(str, signal_shape))} are too small for kernels "
-                f"{list(self.kernels)} with strides {list(self.strides)}"
+                f"{list(self.kernels)} with strides {list(self.strides)}, padding "
+                f"{self.padding!r} and normalization {self.normalization!r}"
             ) from error
         finally:
             features.train()

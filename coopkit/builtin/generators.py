@@ -66,7 +66,7 @@ class TopDownGenerator:
     latent_size: int = attrs.field(default=100, validator=ge(1))
     filters: tuple[int, ...] = attrs.field(default=(512, 256, 128, 64), validator=positive)
     kernel: int = attrs.field(default=5, validator=ge(1))
-    factor: int = attrs.field(default=2, validator=ge(1))
+    factor: int = attrs.field(default=2, validator=ge(2))
     upsampling: Literal["transposed", "nearest", "bilinear"] = "transposed"
     nonlinearity: Nonlinearity = "leaky_relu"
     normalization: Normalization = "layer"
@@ -137,8 +137,17 @@ class DCGANGenerator(TopDownGenerator):
         return (self.latent_size,)
 
     def build(self, signal_shape: Shape) -> nn.Module:
-        """Return g for signals of shape (channels, height, width)."""
+        """Return g for signals of shape (channels, height, width).
+
+        Raises:
+            ValueError: the signal is too small for the normalisation.
+        """
         (rows, columns), excess = self.grid(signal_shape, len(self.filters))
+        if self.normalization == "instance" and rows == columns == 1:
+            raise ValueError(
+                f"signals of {' x '.join(map(str, signal_shape))} leave 'instance' normalization a "
+                'single position in the first layer; "layer" works there'
+            )
         first = self.filters[0]
         stem = nn.Sequential(
             nn.Linear(self.latent_size, first * rows * columns),

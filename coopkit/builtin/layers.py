@@ -44,7 +44,10 @@ def spread(instance: object, attribute: "attrs.Attribute[Spread]", value: Spread
 def convolution(
     channels: int, filters: int, kernel: int, stride: int, padding: Padding
 ) -> nn.Module:
-    """Return a convolution whose output is its input's size over `stride`, but for padding none."""
+    """Return a convolution; padded, its output is the input's size over `stride`, rounded up.
+
+    Filters of even size leave the last row and column out where they do not fit.
+    """
     if padding == "none":
         return nn.Conv2d(channels, filters, kernel, stride)
     before = (kernel - 1) // 2
