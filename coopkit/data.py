@@ -154,8 +154,8 @@ def find_images(source: str) -> Iterator[tuple[str, Opener]]:
         DataError: the source does not exist or holds no image.
     """
     if source in PHOTOGRAPHS:
-        packaged = resources.files("skimage.data") / f"{source}.png"
-        yield source, partial(Image.open, Path(str(packaged)))
+        (packaged,) = Path(str(resources.files("skimage.data"))).glob(f"{source}.*")
+        yield source, partial(Image.open, packaged)
         return
     if source == DIGITS:
         yield from digits()

@@ -1,0 +1,140 @@
+from types import NoneType
+from typing import Any, Literal
+
+import attrs
+import pytest
+from attrs.validators import ge
+
+from coopkit.tables import TableProblems, describe, moments, structure, structure_scheduled
+
+
+@attrs.frozen(kw_only=True)
+class Inner:
+    depth: int = 1
+
+
+@attrs.frozen(kw_only=True)
+class Outer:
+    number: float = attrs.field(default=1.0, validator=ge(0))
+    whole: int = attrs.field(default=2, validator=ge(1))
+    flag: bool = False
+    choice: Literal["left", "right"] = "left"
+    sizes: tuple[int, ...] = ()
+    pair: tuple[int, float] = (1, 1.0)
+    either: int | Literal["auto"] = "auto"
+    maybe: float | None = None
+    inner: Inner = Inner()
+    rates: dict[str, float] = attrs.field(factory=dict)
+
+
+def problems_of(raw: dict[str, Any]) -> list[tuple[str, str]]:
+    with pytest.raises(TableProblems) as caught:
+        structure_scheduled(Outer, raw, iterations=10)
+    return caught.value.items
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        ("number", "1", "must be a number, not '1'"),
+        ("number", True, "must be a number, not True"),
+        ("number", float("nan"), "must be a number, not nan"),
+        ("number", -1, "must be >= 0: -1.0"),
+        ("whole", 1.5, "must be a whole number, not 1.5"),
+        ("whole", 0, "must be >= 1: 0"),
+        ("flag", 1, "must be true or false, not 1"),
+        ("choice", "rigth", "must be 'left' or 'right', not 'rigth'; did you mean 'right'?"),
+        ("sizes", 3, "must be a list, each entry a whole number, not 3"),
+        ("sizes", [1, "2"], "must be a list, each entry a whole number, not [1, '2']"),
+        ("pair", [1], "must be a list of a whole number and a number, not [1]"),
+        ("either", "never", "must be a whole number, or 'auto', not 'never'"),
+        ("maybe", "x", "must be a number, not 'x'"),
+        ("inner", 1, "must be a table, not 1"),
+        ("rates", {"a": "fast"}, "must be a table, not {'a': 'fast'}"),
+    ],
+)
+def test_wrong_value_is_answered_with_what_is_right(key: str, value: object, sentence: str):
+    assert problems_of({key: value}) == [(key, sentence)]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "kept"),
+    [
+        ("number", 3, 3.0),
+        ("sizes", [1, 2], (1, 2)),
+        ("pair", [1, 2], (1, 2.0)),
+        ("either", 7, 7),
+        ("maybe", 2, 2.0),
+        ("inner", {"depth": 3}, Inner(depth=3)),
+        ("rates", {"a": 1}, {"a": 1.0}),
+    ],
+)
+def test_right_value_is_taken(key: str, value: object, kept: object):
+    assert getattr(structure(Outer, {key: value}), key) == kept
+
+
+def test_every_problem_is_found_at_once():
+    raw = {"number": -1, "whol": 3, "flag": "yes", "inner": {"dept": 1}}
+    assert {path for path, _ in problems_of(raw)} == {"number", "whol", "flag", "inner.dept"}
+
+
+def test_misspelt_key_is_answered_with_a_suggestion():
+    assert problems_of({"whol": 3}) == [("whol", "is no key of this table; did you mean 'whole'?")]
+
+
+def test_long_value_is_cut_short():
+    ((_, sentence),) = problems_of({"number": "9" * 5000})
+    assert len(sentence) < 200
+
+
+def test_schedule_in_place_of_a_number():
+    raw = {"number": {"schedule": "linear", "start": 0.0, "end": 1.0}}
+    table = structure_scheduled(Outer, raw, iterations=10)
+    assert [table.at(t).number for t in (0, 5, 10)] == [0.0, 0.5, 1.0]
+
+
+def test_schedule_of_a_whole_number_is_rounded():
+    raw = {"whole": {"schedule": "linear", "start": 1, "end": 9}}
+    table = structure_scheduled(Outer, raw, iterations=10)
+    assert [table.at(t).whole for t in (0, 1, 5)] == [1, 2, 5]
+    assert type(table.at(1).whole) is int
+
+
+def test_schedule_is_checked_at_every_iteration():
+    stairs = {"schedule": "piecewise", "values": [1, -1, 1], "boundaries": [6, 7]}
+    assert problems_of({"number": stairs}) == [
+        ("number", "at iteration 6 of its schedule: must be >= 0: -1.0")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "schedule", "path", "sentence"),
+    [
+        ("choice", {"schedule": "linear"}, "choice", "cannot follow a schedule"),
+        ("number", {"schedule": "linaer"}, "number.schedule", "did you mean 'linear'?"),
+        ("number", {"schedule": "linear", "start": 1}, "number.end", "is missing"),
+        ("number", {"schedule": 3}, "number.schedule", "must name a schedule: constant"),
+    ],
+)
+def test_wrong_schedule(key: str, schedule: object, path: str, sentence: str):
+    ((where, said),) = problems_of({key: schedule})
+    assert where == path
+    assert sentence in said
+
+
+def test_table_of_the_whole_run_has_no_schedules():
+    with pytest.raises(TableProblems) as caught:
+        structure(Outer, {"number": {"schedule": "constant", "at": 1.0}})
+    assert "is the same throughout a run" in caught.value.items[0][1]
+
+
+def test_moments_of_a_long_run_are_bounded_and_have_both_ends():
+    assert moments(1) == [0]
+    assert moments(5) == [0, 1, 2, 3, 4]
+    long = moments(1_000_000)
+    assert len(long) <= 1001
+    assert (long[0], long[-1]) == (0, 999_999)
+
+
+def test_none_is_not_described():
+    assert describe(float | NoneType) == "a number"
