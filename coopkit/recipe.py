@@ -41,7 +41,11 @@ TABLES: dict[str, tuple[str, ...]] = {
         "run",
     ),
 }
-OPTIONAL = ("draft", "inference", "reconstruction")
+OPTIONAL: dict[str, tuple[str, ...]] = {
+    "descriptor": (),
+    "generator": ("reconstruction",),
+    "cooperative": ("draft", "inference", "reconstruction"),
+}
 
 
 @attrs.frozen(kw_only=True)
@@ -222,7 +226,7 @@ def structure_recipe(cls: type[Recipe], tables: dict[str, Any]) -> Recipe:
     names = TABLES[algorithm]
     iterations = planned_iterations(tables)
     for name in names:
-        if name in tables or name in OPTIONAL:
+        if name in tables or name in OPTIONAL[algorithm]:
             check(name, structure_section, name, tables.get(name, {}), iterations)
     if problems:
         raise TableProblems(problems)
@@ -257,7 +261,7 @@ def misplaced(algorithm: str, tables: Raw) -> list[tuple[str, str]]:
         elif key not in Recipe.KEYS and key not in TABLES[algorithm]:
             problems.append((key, f'is of no use to algorithm = "{algorithm}"; remove the table'))
     for name in TABLES[algorithm]:
-        if name not in tables and name not in OPTIONAL:
+        if name not in tables and name not in OPTIONAL[algorithm]:
             problems.append((name, f'is missing; algorithm = "{algorithm}" needs this table'))
     return problems
 

@@ -194,7 +194,7 @@ def test_the_recipe_reference_says_which_algorithm_needs_which_table() -> None:
             said[algorithm, table] = cell.strip()
     for algorithm in algorithms:
         for table in TABLES["cooperative"]:
-            need = "optional" if table in OPTIONAL else "required"
+            need = "optional" if table in OPTIONAL[algorithm] else "required"
             assert said[algorithm, table] == (need if table in TABLES[algorithm] else "")
 
 
