@@ -1,6 +1,6 @@
 """What a recipe table's fields are, read from its class and docstring."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 import attrs
@@ -40,7 +40,7 @@ def fields_of(cls: type[Any]) -> Iterator[FieldReference]:
         yield FieldReference(
             field.name,
             type_name(field.type),
-            "required" if field.default is attrs.NOTHING else toml_value(field.default),
+            default_value(field),
             said.get(field.name, ""),
         )
 
@@ -51,10 +51,25 @@ def type_name(annotation: Any) -> str:
     return words if get_args(annotation) else words.removeprefix("a ")
 
 
+def default_value(field: "attrs.Attribute[Any]") -> str:
+    """Return what a field is where a recipe leaves it out."""
+    default: Any = field.default
+    if isinstance(default, attrs.Factory):  # type: ignore[arg-type]
+        return "computed" if default.takes_self else toml_value(default.factory())
+    return "required" if default is attrs.NOTHING else toml_value(default)
+
+
 def toml_value(value: Any) -> str:
     """Return a default as a recipe would write it."""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return f"[{', '.join(map(toml_value, value))}]"
-    return f'"{value}"' if isinstance(value, str) else f"{value:.6g}"
+    if isinstance(value, Mapping):
+        pairs = (f"{key} = {toml_value(entry)}" for key, entry in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    if attrs.has(type(value)):
+        return toml_value(attrs.asdict(value))
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return f'"{value}"' if isinstance(value, str) else str(value).lower()

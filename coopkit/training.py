@@ -247,6 +247,7 @@ def run(
             raise
         finally:
             hooks.run_finished(run=training)
+    training.accelerator.wait_for_everyone()
     return training
 
 

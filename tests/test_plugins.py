@@ -87,7 +87,7 @@ def test_unknown_name_is_answered_with_a_suggestion():
 
 def test_unknown_name_also_tells_what_could_not_be_loaded(install: Install):
     install("fake-torn", "import nothing_of_this_name")
-    with pytest.raises(PluginError, match="fake-torn 1.5"):
+    with pytest.raises(PluginError, match=r"fake-torn 1\.5"):
         registry().find("sampler", "torn")
 
 
