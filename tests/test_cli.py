@@ -1,0 +1,181 @@
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from coopkit.cli import main
+from coopkit.recipe import packaged_recipes
+
+TINY = Path(__file__).parent / "tiny" / "cooperative.toml"
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def call(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Call:
+    """Return the command line as a function, run in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        status = 0
+        try:
+            main([str(argument) for argument in arguments])
+        except SystemExit as error:
+            status = int(error.code or 0)
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return run
+
+
+def test_run_sample_and_info(call: Call, tmp_path: Path):
+    status, _, said = call("run", str(TINY), "--set", "run.iterations=2")
+    assert status == 0
+    assert (tmp_path / "runs" / "cooperative" / "checkpoints" / "00000002").is_dir()
+    assert "2 iterations done. Look at runs/cooperative/sheets/00000002.png" in said
+    status, _, said = call("sample", "runs/cooperative", "-n", "5", "--out", "a sheet é.png")
+    assert (status, said) == (0, "wrote a sheet é.png\n")
+    with Image.open(tmp_path / "a sheet é.png") as sheet:
+        assert sheet.size[0] > 2 * 96
+    status, said, _ = call("info", "runs/cooperative")
+    assert status == 0
+    assert "2 of 2" in said
+    assert "brick" in said
+
+
+def test_resume_by_the_folder_alone(call: Call, tmp_path: Path):
+    call("run", str(TINY), "--out", "a b")
+    status, _, said = call("run", "a b", "--resume", "--set", "run.iterations=5")
+    assert status == 0
+    assert "5 iterations done" in said
+    assert "coopkit sample 'a b'" in said
+
+
+def test_packaged_recipes_are_listed_with_a_line_each(call: Call):
+    status, said, _ = call("recipes")
+    assert status == 0
+    for name, text in packaged_recipes().items():
+        assert name in said
+        assert text.splitlines()[0].lstrip("# ")[:40] in said
+
+
+def test_packaged_recipe_is_shown_to_copy(call: Call):
+    assert call("recipes", "show", "quickstart") == (0, packaged_recipes()["quickstart"], "")
+
+
+def test_plugins_are_listed(call: Call):
+    status, said, _ = call("plugins")
+    assert status == 0
+    (line,) = [line for line in said.splitlines() if line.startswith("langevin")]
+    assert line.split()[:3] == ["langevin", "sampler", "coopkit"]
+
+
+def test_plugin_is_shown_with_types_defaults_units_and_meaning(call: Call):
+    status, said, _ = call("plugins", "show", "langevin")
+    assert status == 0
+    (line,) = [line for line in said.splitlines() if line.startswith("step_size")]
+    assert "number" in line
+    assert "0.002" in line
+    assert "in the units of the position" in line
+
+
+def test_name_of_two_kinds_is_shown_twice(call: Call):
+    _, said, _ = call("plugins", "show", "texture")
+    assert "descriptor texture" in said
+    assert "generator texture" in said
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        ("run nothing.toml", "there is no such file and no packaged recipe"),
+        ("run quickstrat", "did you mean 'quickstart'?"),
+        ("run .", "this is a folder; give a recipe's file, or --resume"),
+        ("run {tiny} --set revision.stepsize=1", "revision.stepsize is no key of this table"),
+        ("run {tiny} --set what", "--set what must be --set table.key=value"),
+        ("run {tiny} --set seed=-3", "seed must be >= 0: -3"),
+        ("run {tiny} --set data.source=nowhere", "'nowhere' is no file, no folder"),
+        ("run {tiny} --set data.source=notes.txt", "notes.txt cannot be read as an image"),
+        ("run {tiny} --set data.source=photos", "the folder 'photos' holds no image"),
+        (
+            "run {tiny} --set data.resize=none --set data.height=9999",
+            "smaller than the crop of 9999",
+        ),
+        ("run {tiny} --out notes.txt", "notes.txt is a file; a run needs a folder of its own"),
+        ("run {tiny} --out notes.txt/out", "cannot be used: Not a directory"),
+        ("run {tiny} --out .", ". holds files that are no run's; give another folder"),
+        ("run {tiny} --out done", "done already holds a run; --resume goes on with it"),
+        ("run {tiny} --out done --resume --set seed=9", "another recipe: seed differ"),
+        ("run {tiny} --out x --resume --overwrite", "exclude each other; choose one"),
+        ("run {tiny} --out x --set descriptor.optimizer.lr=1e38", "is -inf"),
+        ("run {tiny} --frobnicate", "No such option"),
+        ("sample nowhere", "nowhere holds no run"),
+        ("sample done --out sheet.txt", "the name must end in an image format, such as .png"),
+        ("sample done --out sheet.psd", "the name must end in an image format, such as .png"),
+        ("sample done --out notes.txt/sheet.png", "cannot be used: "),
+        ("sample done --device gpu", "the device 'gpu' cannot be used"),
+        ("sample done -n 0", "0 is not in the range"),
+        ("info nowhere", "nowhere holds no run"),
+        ("plugins show langvin", "no plugin supplies 'langvin'; did you mean 'langevin'?"),
+        ("recipes show quickstrat", "did you mean 'quickstart'?"),
+    ],
+)
+def test_mistake_is_answered_with_one_sentence(
+    call: Call, tmp_path: Path, command: str, sentence: str
+):
+    (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / "photos").mkdir()
+    if "done" in command:
+        call("run", str(TINY), "--out", "done", "--set", "run.iterations=1")
+    status, said, complaint = call(*command.format(tiny=TINY).split())
+    assert status == 2
+    assert sentence in complaint
+    assert said == ""
+    assert "Traceback" not in complaint
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write to read-only folders")
+def test_read_only_folder(call: Call, tmp_path: Path):
+    tmp_path.chmod(0o500)
+    status, _, complaint = call("run", str(TINY), "--out", "out")
+    tmp_path.chmod(0o700)
+    assert status == 2
+    assert "cannot be used: Permission denied" in complaint
+
+
+def test_defect_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, call: Call):
+    def fail(*arguments: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("coopkit.recipe.Recipe.read", fail)
+    with pytest.raises(ZeroDivisionError):
+        call("run", str(TINY))
+
+
+def test_version_and_help(call: Call):
+    assert "0.1.0" in call("--version")[1]
+    status, said, _ = call("--help")
+    assert status == 0
+    for command in ("run", "sample", "info", "plugins", "recipes"):
+        assert command in said
+
+
+def test_reader_that_hangs_up_is_no_error():
+    """As in `coopkit recipes show quickstart | head -1`."""
+    done = subprocess.run(
+        [
+            "bash",
+            "-c",
+            f"{sys.executable} -m coopkit recipes show texture | true; echo ${{PIPESTATUS[0]}}",
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr == ""

@@ -1,0 +1,92 @@
+"""Runs in processes of their own, stopped from outside."""
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from coopkit.checkpoint import list_checkpoints, load_checkpoint
+from coopkit.interrupts import stopping_signals
+from coopkit.recipe import Recipe
+from coopkit.tasks.trained import load
+from coopkit.training import run
+
+TINY = Path(__file__).parent / "tiny" / "cooperative.toml"
+ENDLESS = ["run.iterations=10000000", "run.checkpoint_every=1"]
+
+
+def start(folder: Path) -> "subprocess.Popen[str]":
+    """Start an endless run and return once it has made its first checkpoint."""
+    sets = [word for key in ENDLESS for word in ("--set", key)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "coopkit", "run", str(TINY), "--out", str(folder), *sets],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not list_checkpoints(folder / "checkpoints"):
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_run_finishes_its_iteration_and_says_how_to_go_on(
+    tmp_path: Path, number: signal.Signals
+):
+    folder = tmp_path / "a run"
+    process = start(folder)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    done = load(folder).iteration
+    assert f"stopped after iteration {done} by {number.name}" in said
+    assert f"go on with: coopkit run '{folder}' --resume" in said
+    assert "Traceback" not in said
+    longer = Recipe.read(folder / "recipe.toml", [f"run.iterations={done + 2}"])
+    assert run(longer, folder, resume=True).iteration == done + 2
+
+
+def test_killed_run_leaves_a_checkpoint_that_loads_and_resumes(tmp_path: Path):
+    """Several kills at random moments, then the bits of a run that was never killed."""
+    moment = random.Random(2016)
+    for attempt in range(3):
+        folder = tmp_path / str(attempt)
+        process = start(folder)
+        time.sleep(moment.uniform(0, 0.3))
+        process.kill()
+        process.communicate(timeout=60)
+        assert process.returncode == -signal.SIGKILL
+        assert load(folder).iteration > 0
+    done = load(folder).iteration
+    longer = Recipe.read(folder / "recipe.toml", [f"run.iterations={done + 2}"])
+    run(longer, folder, resume=True)
+    whole = [f"run.iterations={done + 2}", "run.checkpoint_every=0"]
+    run(Recipe.read(TINY, whole), tmp_path / "whole")
+    killed, unharmed = (
+        load_checkpoint(list_checkpoints(tmp_path / name / "checkpoints")[-1]).networks
+        for name in (str(attempt), "whole")
+    )
+    for kind, weights in unharmed.items():
+        for name, weight in weights.items():
+            assert weight.equal(killed[kind][name]), f"{kind} {name}"
+
+
+def test_second_signal_has_its_usual_effect():
+    with stopping_signals() as received:
+        signal.raise_signal(signal.SIGINT)
+        assert received == [signal.SIGINT]
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_handlers_are_put_back():
+    before = signal.getsignal(signal.SIGTERM)
+    with stopping_signals():
+        assert signal.getsignal(signal.SIGTERM) is not before
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -1,0 +1,45 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from coopkit.sheets import GAP, TITLE, draw_grid, draw_sheet, save_image
+
+
+def test_cells_show_the_exact_pixels():
+    pixels = torch.randint(0, 256, (5, 3, 100, 120), dtype=torch.uint8)
+    grid = draw_grid(pixels)
+    for number in range(5):
+        row, column = divmod(number, 3)
+        top, left = row * (100 + GAP), column * (120 + GAP)
+        cell = grid[top : top + 100, left : left + 120]
+        assert np.array_equal(cell, pixels[number].permute(1, 2, 0).numpy())
+
+
+def test_small_signals_are_magnified_by_whole_pixels():
+    pixels = torch.randint(0, 256, (1, 1, 8, 10), dtype=torch.uint8)
+    grid = draw_grid(pixels)[:96, :120]
+    assert np.array_equal(grid[::12, ::12, 0], pixels[0, 0].numpy())
+    assert np.array_equal(grid[11::12, 11::12, 2], pixels[0, 0].numpy())
+
+
+def test_values_are_not_stretched_to_the_panel():
+    sheet = np.asarray(draw_sheet({"flat": torch.zeros(1, 1, 96, 96)}, mean=0.2))
+    assert (sheet[TITLE : TITLE + 96, :96] == round(1.2 * 127.5)).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_panels_stand_side_by_side_and_are_cut_to_the_most(channels: int):
+    panels = {"one": torch.zeros(9, channels, 96, 96), "two": torch.zeros(4, channels, 96, 96)}
+    sheet = draw_sheet(panels, mean=0.0, most=4)
+    side = 2 * (96 + GAP)
+    assert sheet.size == (2 * side + 3 * GAP, TITLE + side)
+
+
+def test_picture_is_written_whole(tmp_path: Path):
+    path = tmp_path / "deep" / "sheet.png"
+    save_image(Image.new("RGB", (4, 4)), path)
+    assert [file.name for file in path.parent.iterdir()] == ["sheet.png"]
+    Image.open(path).verify()

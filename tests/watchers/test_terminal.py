@@ -1,0 +1,50 @@
+import io
+from pathlib import Path
+
+from rich.console import Console
+
+from coopkit.recipe import Recipe
+from coopkit.training import run
+from coopkit.watchers.terminal import Bar, Lines, watcher
+
+TINY = Path(__file__).parents[1] / "tiny" / "cooperative.toml"
+
+
+def said_by(folder: Path, terminal: bool, *overrides: str) -> str:
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=200)
+    run(Recipe.read(TINY, overrides), folder, watchers=[watcher(console)])
+    return console.file.getvalue()
+
+
+def test_terminal_has_a_bar_and_a_pipe_has_lines():
+    assert isinstance(watcher(Console(file=io.StringIO(), force_terminal=True)), Bar)
+    assert isinstance(watcher(Console(file=io.StringIO())), Lines)
+
+
+def test_lines_come_at_the_start_and_the_end(tmp_path: Path):
+    lines = said_by(tmp_path, False, "run.iterations=9").splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("iteration 1/9 ")
+    assert lines[1].startswith("iteration 9/9 ")
+    for shown in ("/s", "s left", "Δf", "S2−S1", "S3−S2"):
+        assert shown in lines[1]
+
+
+def test_lines_come_now_and_then_between(tmp_path: Path):
+    console = Console(file=io.StringIO())
+    run(Recipe.read(TINY), tmp_path, watchers=[Lines(console, every=0.0)])
+    assert len(console.file.getvalue().splitlines()) == 4
+
+
+def test_bar_counts_to_the_end(tmp_path: Path):
+    said = said_by(tmp_path, True)
+    assert "4/4" in said
+    assert "Δf" in said
+
+
+def test_bar_goes_on_where_a_resumed_run_does(tmp_path: Path):
+    said_by(tmp_path, False, "run.iterations=2")
+    console = Console(file=io.StringIO(), force_terminal=True, width=200)
+    recipe = Recipe.read(TINY, ["run.iterations=3"])
+    run(recipe, tmp_path, resume=True, watchers=[Bar(console)])
+    assert "3/3" in console.file.getvalue()
