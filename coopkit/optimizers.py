@@ -33,14 +33,13 @@ class CappedMomentum(Optimizer):
     gradient ascent is not.
 
     Args:
-        params: tensors or groups. A group may set any of the numbers for itself, and three more:
-            `rate`, a factor on `lr`; `positions`, the number H·W of positions of its layer's
-            output; `bias`, True where `bias_rate` holds and `weight_decay` does not.
+        params: tensors or groups; a group may set any of the numbers below for itself.
         lr: Γ, in the units of the weights.
         cap: largest absolute entry of a gradient.
         momentum: in [0, 1).
         weight_decay: ≥ 0.
-        bias_rate: factor on `lr` in groups of biases.
+        rate: factor on `lr`, for groups.
+        positions: the number H·W of positions of a layer's output, for groups.
     """
 
     def __init__(
@@ -50,17 +49,16 @@ class CappedMomentum(Optimizer):
         cap: float,
         momentum: float = 0.5,
         weight_decay: float = 0.0,
-        bias_rate: float = 1.0,
+        rate: float = 1.0,
+        positions: int = 1,
     ) -> None:
         defaults = {
             "lr": lr,
             "cap": cap,
             "momentum": momentum,
             "weight_decay": weight_decay,
-            "bias_rate": bias_rate,
-            "rate": 1.0,
-            "positions": 1,
-            "bias": False,
+            "rate": rate,
+            "positions": positions,
         }
         super().__init__(params, defaults)
 
@@ -78,15 +76,11 @@ class CappedMomentum(Optimizer):
         """Update one parameter tensor by the four lines of the rule."""
         gradient = ascent / group["positions"]
         gradient *= (group["cap"] / gradient.abs().max()).clamp(max=1.0)
-        rate = group["lr"] * group["rate"]
-        if group["bias"]:
-            rate *= group["bias_rate"]
-        else:
-            gradient += group["weight_decay"] * parameter
+        gradient += group["weight_decay"] * parameter
         state = self.state[parameter]
         velocity = state.setdefault("velocity", torch.zeros_like(parameter))
         velocity.mul_(group["momentum"]).add_(gradient)
-        parameter.sub_(velocity, alpha=rate)
+        parameter.sub_(velocity, alpha=group["lr"] * group["rate"])
 
 
 @attrs.frozen(kw_only=True)
