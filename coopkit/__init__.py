@@ -1,23 +1,22 @@
 """coopkit: descriptor and generator networks that teach each other.
 
-Names are loaded when they are first used, so that importing coopkit costs no more than torch.
+Names are loaded when they are first used, so that importing coopkit costs next to nothing.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from coopkit.interfaces import (
-    Descriptor,
-    Generator,
-    Sampler,
-    Schedule,
-    Target,
-    hookimpl,
-)
-
 if TYPE_CHECKING:
     from coopkit.data import load_images
     from coopkit.errors import CoopkitError
+    from coopkit.interfaces import (
+        Descriptor,
+        Generator,
+        Sampler,
+        Schedule,
+        Target,
+        hookimpl,
+    )
     from coopkit.recipe import Recipe
     from coopkit.sampling import sample_chains
     from coopkit.steps import generate, infer, reconstruct, revise, shift_density
@@ -25,26 +24,36 @@ if TYPE_CHECKING:
     from coopkit.tasks.trained import load
     from coopkit.training import run
 
-LAZY = {
-    "CoopkitError": "coopkit.errors",
-    "Recipe": "coopkit.recipe",
-    "generate": "coopkit.steps",
-    "infer": "coopkit.steps",
-    "load": "coopkit.tasks.trained",
-    "load_images": "coopkit.data",
-    "reconstruct": "coopkit.steps",
-    "revise": "coopkit.steps",
-    "run": "coopkit.training",
-    "sample": "coopkit.tasks.sample",
-    "sample_chains": "coopkit.sampling",
-    "shift_density": "coopkit.steps",
+HOMES = {
+    "CoopkitError": "errors",
+    "Descriptor": "interfaces",
+    "Generator": "interfaces",
+    "Recipe": "recipe",
+    "Sampler": "interfaces",
+    "Schedule": "interfaces",
+    "Target": "interfaces",
+    "generate": "steps",
+    "hookimpl": "interfaces",
+    "infer": "steps",
+    "load": "tasks.trained",
+    "load_images": "data",
+    "reconstruct": "steps",
+    "revise": "steps",
+    "run": "training",
+    "sample": "tasks.sample",
+    "sample_chains": "sampling",
+    "shift_density": "steps",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in LAZY:
+    if name not in HOMES:
         raise AttributeError(f"module 'coopkit' has no attribute {name!r}")
-    return getattr(import_module(LAZY[name]), name)
+    return getattr(import_module(f"coopkit.{HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *HOMES])
 
 
 __all__ = [
