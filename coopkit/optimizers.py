@@ -93,7 +93,8 @@ class Capped:
         momentum: share of the last update that is kept.
         weight_decay: pull of the weights (not the biases) towards 0, before the learning rate.
         bias_rate: factor on the learning rate of biases.
-        layer_rates: factors on the learning rates of the layers, from the first; 1 beyond the list.
+        layer_rates: factors on the learning rates of the layers that have weights, normalisations
+            among them, from the first; 1 beyond the list.
         per_position: divide a layer's gradient by the number of positions of its output.
     """
 

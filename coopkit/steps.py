@@ -149,7 +149,8 @@ def shift_density(
     """D2: move density from the revised to the observed signals, equation (7).
 
     The ascent direction is the mean of ∂f/∂W over the observed minus that over the revised; the
-    optimiser, which descends, is given its negative.
+    optimiser, which descends, is given its negative. Both pass through the descriptor as one batch,
+    whose statistics a batch normalisation uses here, and only here.
 
     Args:
         descriptor: f, from signals to (chains,).
