@@ -188,9 +188,8 @@ class Run:
         states = training["streams"].chunk(processes)[rank]
         for generator, saved in zip(attrs.astuple(self.streams), states, strict=True):
             try:
-                generator.set_state(
-                    saved.clone()
-                )  # torch disregards where in its memory a row lies
+                # A clone, because torch disregards where in its memory a row begins.
+                generator.set_state(saved.clone())
             except RuntimeError as error:
                 raise RunError(
                     f"the checkpoint was made on another kind of device than {device}; its streams "

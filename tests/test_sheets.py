@@ -26,8 +26,10 @@ def test_small_signals_are_magnified_by_whole_pixels():
 
 
 def test_values_are_not_stretched_to_the_panel():
-    sheet = np.asarray(draw_sheet({"flat": torch.zeros(1, 1, 96, 96)}, mean=0.2))
-    assert (sheet[TITLE : TITLE + 96, :96] == round(1.2 * 127.5)).all()
+    signals = torch.stack([torch.full((1, 96, 96), value) for value in (0.0, 0.1)])
+    sheet = np.asarray(draw_sheet({"flat": signals}, mean=0.2))[TITLE : TITLE + 96]
+    assert (sheet[:, :96] == round(1.2 * 127.5)).all()
+    assert (sheet[:, 100:196] == round(1.3 * 127.5)).all()
 
 
 @pytest.mark.parametrize("channels", [1, 3])

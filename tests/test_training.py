@@ -84,6 +84,7 @@ def test_resumed_run_equals_uninterrupted(tmp_path: Path, name: str, optimizer: 
     run(recipe, tmp_path / "whole")
     stopped = run(recipe, tmp_path / "parts", watchers=[StopAt(2)])
     assert (stopped.iteration, stopped.interrupted) == (2, signal.SIGTERM)
+    assert newest(tmp_path / "parts").iteration == 2
     ended = run(recipe, tmp_path / "parts", resume=True)
     assert ended.finished
     assert not ended.interrupted
@@ -123,6 +124,8 @@ def test_same_seed_same_bits_other_seed_others(tmp_path: Path, name: str):
         run(tiny(name, f"seed={seed}", "run.iterations=2"), tmp_path / folder)
     assert_same_run(tmp_path / "a", tmp_path / "b")
     assert metrics(tmp_path / "a") != metrics(tmp_path / "c")
+    one, other = (newest(tmp_path / folder).training["streams"] for folder in ("a", "c"))
+    assert not (one == other).all(dim=1).any(), "each stream must follow the seed"
 
 
 def test_resolved_recipe_runs_to_the_same(tmp_path: Path):
