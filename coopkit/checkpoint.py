@@ -42,13 +42,31 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
 
     Returns:
         Where it stands.
+
+    Raises:
+        RunError: it cannot be written; those before it stay.
     """
     folder.mkdir(parents=True, exist_ok=True)
     place = folder / f"{checkpoint.iteration:08d}"
     if place.exists():
         return place
     writing = folder / f"{TEMPORARY}{place.name}"
-    for leftover in folder.glob(f"{TEMPORARY}*"):
+    try:
+        write(writing, checkpoint)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(writing, ignore_errors=True)
+        raise RunError(f"the checkpoint {place} cannot be written: {error}") from error
+    writing.rename(place)
+    for old in list_checkpoints(folder)[:-keep]:
+        removing = folder / f"{TEMPORARY}{old.name}"
+        old.rename(removing)
+        shutil.rmtree(removing)
+    return place
+
+
+def write(writing: Path, checkpoint: Checkpoint) -> None:
+    """Write the files of a checkpoint to a folder that is not its place yet."""
+    for leftover in writing.parent.glob(f"{TEMPORARY}*"):
         shutil.rmtree(leftover)
     writing.mkdir()
     for name, weights in checkpoint.networks.items():
@@ -64,12 +82,6 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
     (writing / "state.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
     for file in writing.iterdir():
         flush(file)
-    writing.rename(place)
-    for old in list_checkpoints(folder)[:-keep]:
-        removing = folder / f"{TEMPORARY}{old.name}"
-        old.rename(removing)
-        shutil.rmtree(removing)
-    return place
 
 
 def list_checkpoints(folder: Path) -> list[Path]:

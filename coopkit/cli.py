@@ -40,9 +40,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        say(f"coopkit: there is not enough memory: {str(error).partition(chr(10))[0]}")
+        say("try a smaller run.chains or run.observed, fewer filters, or smaller signals")
+        sys.exit(2)
     except OSError as error:
         say(f"coopkit: {error.filename or 'a file'} cannot be used: {error.strerror or error}")
         sys.exit(2)
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch could not have the memory of a device or of the machine."""
+    return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
 
 
 def say(text: str) -> None:

@@ -82,7 +82,7 @@ def test_nothing_stands_in_place_before_it_is_whole(
             real(tensors, path)
 
         monkeypatch.setattr(module, "save_file", save)
-        with pytest.raises(OSError, match="the disk is full"):
+        with pytest.raises(RunError, match="00000002 cannot be written: the disk is full"):
             save_checkpoint(tmp_path, checkpoint(2), keep=1)
         assert [path.name for path in list_checkpoints(tmp_path)] == ["00000001"]
         load_checkpoint(tmp_path / "00000001")

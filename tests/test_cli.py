@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from coopkit.cli import main
@@ -157,6 +158,24 @@ def test_defect_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, call: Call)
     monkeypatch.setattr("coopkit.recipe.Recipe.read", fail)
     with pytest.raises(ZeroDivisionError):
         call("run", str(TINY))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory.\nmore"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_too_little_memory(monkeypatch: pytest.MonkeyPatch, call: Call, error: RuntimeError):
+    def fail(*arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr("coopkit.recipe.Recipe.read", fail)
+    status, _, complaint = call("run", str(TINY))
+    assert status == 2
+    assert "there is not enough memory" in complaint
+    assert "try a smaller run.chains" in complaint
 
 
 def test_version_and_help(call: Call):
