@@ -1,5 +1,6 @@
 """From a recipe to networks, optimisers and an algorithm, placed on their device."""
 
+import atexit
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -37,6 +38,9 @@ def new_accelerator(recipe: Recipe) -> "Accelerator":
     if accelerator.mixed_precision == "fp16" and accelerator.device.type == "cpu":
         problem = 'run.mixed_precision "fp16" needs a GPU; "bf16" and "no" work on a CPU'
         raise RecipeError("recipe", [problem])
+    if accelerator.num_processes > 1:
+        # Left to the interpreter, the threads that join the processes may abort at its exit.
+        atexit.register(accelerator.end_training)
     return accelerator
 
 
