@@ -13,7 +13,7 @@ from coopkit.data import to_pixels
 
 GAP = 4
 TITLE = 28
-LEAST_CELL = 96
+LEAST_CELL = 128
 PAPER = 255
 
 
@@ -23,9 +23,10 @@ def draw_sheet(panels: Mapping[str, Tensor], mean: float, most: int = 16) -> Ima
     Args:
         panels: signals (n, channels, height, width) by title, in the order of drawing.
         mean: what was subtracted from the data.
-        most: signals shown of each panel.
+        most: signals shown of each panel, fewer where a panel has fewer.
     """
-    grids = {title: draw_grid(to_pixels(x[:most], mean)) for title, x in panels.items()}
+    count = min(most, *(len(signals) for signals in panels.values()))
+    grids = {title: draw_grid(to_pixels(x[:count], mean)) for title, x in panels.items()}
     width = sum(grid.shape[1] for grid in grids.values()) + 3 * GAP * (len(grids) - 1)
     height = TITLE + max(grid.shape[0] for grid in grids.values())
     sheet = Image.new("RGB", (width, height), (PAPER,) * 3)

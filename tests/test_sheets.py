@@ -20,8 +20,8 @@ def test_cells_show_the_exact_pixels():
 
 def test_small_signals_are_magnified_by_whole_pixels():
     pixels = torch.randint(0, 256, (1, 1, 8, 10), dtype=torch.uint8)
-    grid = draw_grid(pixels)[:96, :120]
-    assert np.array_equal(grid[::12, ::12, 0], pixels[0, 0].numpy())
+    grid = draw_grid(pixels)[:128, :160]
+    assert np.array_equal(grid[::16, ::16, 0], pixels[0, 0].numpy())
     assert np.array_equal(grid[11::12, 11::12, 2], pixels[0, 0].numpy())
 
 

@@ -52,6 +52,8 @@ class TopDownGenerator:
         filters: channels of the layers under the last, whose channels are the signal's.
         kernel: height and width of the filters, in their output's pixels.
         factor: up-sampling of each layer.
+        margin: cells of the grid drawn beyond each side of the signal and cut off, so that what a
+            layer sees at its border does not show.
         upsampling: "transposed" convolution, the paper's, or an interpolation ("nearest" or
             "bilinear") followed by a convolution, which leaves no checkerboard.
         nonlinearity: after each layer but the last.
@@ -67,6 +69,7 @@ class TopDownGenerator:
     filters: tuple[int, ...] = attrs.field(default=(512, 256, 128, 64), validator=positive)
     kernel: int = attrs.field(default=5, validator=ge(1))
     factor: int = attrs.field(default=2, validator=ge(2))
+    margin: int = attrs.field(default=0, validator=ge(0))
     upsampling: Literal["transposed", "nearest", "bilinear"] = "transposed"
     nonlinearity: Nonlinearity = "leaky_relu"
     normalization: Normalization = "layer"
@@ -96,7 +99,7 @@ class TopDownGenerator:
         """Return the grid under the first layer, and what the last one draws too much."""
         _, height, width = signal_shape
         cell = self.factor**layers
-        rows, columns = -(-height // cell), -(-width // cell)
+        rows, columns = (-(-size // cell) + 2 * self.margin for size in (height, width))
         return (rows, columns), (rows * cell - height, columns * cell - width)
 
 

@@ -92,6 +92,15 @@ def test_what_is_drawn_beyond_the_signal_is_cut_off_evenly(seed):
     assert torch.equal(networks[1](x), networks[0](x)[:, :, 2:14, 1:15])
 
 
+def test_a_margin_draws_a_cell_more_on_every_side_and_cuts_it_off(seed):
+    wide, narrow = TextureGenerator(filters=(4, 3), margin=1), TextureGenerator(filters=(4, 3))
+    assert wide.latent_shape((1, 16, 12)) == (1, 4, 4)  # 12 rounds up to two cells of 8
+    networks = wide.build((1, 16, 16)), narrow.build((1, 32, 32))
+    networks[1].load_state_dict(networks[0].state_dict())
+    x = torch.randn(2, 1, 4, 4)
+    assert torch.equal(networks[0](x), networks[1](x)[:, :, 8:24, 8:24])
+
+
 @pytest.mark.parametrize("cls", [TextureGenerator, ObjectGenerator])
 def test_signals_lie_within_the_range_of_tanh_and_reach_it(cls, seed):
     drawn = drawn_by(cls(**SMALL, last_std=5.0), (1, 16, 16), chains=20)
