@@ -13,8 +13,6 @@ coopkit_tamed = pytest.importorskip(
 )
 TamedLangevin = coopkit_tamed.TamedLangevin
 
-RECIPE = Path(__file__).parents[1] / "tamed.toml"
-
 
 @attrs.frozen(eq=False)
 class Slope(Target):
@@ -85,7 +83,8 @@ def test_chain_comes_back_from_where_langevin_diverges():
 
 
 def test_coopkit_finds_it(tmp_path: Path):
+    """The command of the README, on a few signals."""
     tiny = ["run.iterations=1", "run.chains=2", "run.observed=2", "data.crops=4"]
-    recipe = Recipe.read(RECIPE, tiny)
+    recipe = Recipe.read("quickstart", ["revision.sampler=tamed-langevin", *tiny])
     assert isinstance(recipe.settings(0).revision, TamedLangevin)
     assert run(recipe, tmp_path).finished
