@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import attrs
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -94,17 +95,19 @@ class Iteration:
 
     Attributes:
         observed: Y_i.
+        figures: scalar tensors by name.
         initial: S1, Ŷ; the chains before revision in Algorithm 1; None in Algorithm 2.
         revised: S2, Ỹ; None in Algorithm 2.
+        latents: X, drafted or inferred; None in Algorithm 1.
         reconstructed: S3, g(X) after the update; None in Algorithm 1.
-        figures: scalar tensors by name.
     """
 
     observed: Tensor
-    initial: Tensor | None
-    revised: Tensor | None
-    reconstructed: Tensor | None
     figures: dict[str, Tensor]
+    initial: Tensor | None = None
+    revised: Tensor | None = None
+    latents: Tensor | None = None
+    reconstructed: Tensor | None = None
 
 
 class Algorithm(Protocol):
@@ -141,10 +144,10 @@ class DescriptorAlgorithm:
             chains,
             settings.revision_steps,
             self.streams.revision,
-        )
+        ).revised
         figures = shift(self.descriptor, batch.signals, chains, revised, settings.residual)
         self.memory["chains"] = revised
-        return Iteration(batch.signals, chains, revised, None, figures)
+        return Iteration(batch.signals, figures, initial=chains, revised=revised)
 
 
 @attrs.define(eq=False)
@@ -174,7 +177,7 @@ class GeneratorAlgorithm:
             batch.signals,
             settings.inference_steps,
             self.streams.inference,
-        )
+        ).latents
         learnt = learn(self.generator, latents, batch.signals, settings)
         figures = {
             "reconstructed_minus_observed": distance(learnt.reconstructed, batch.signals),
@@ -182,7 +185,9 @@ class GeneratorAlgorithm:
             "generator_gradient_norm": learnt.gradient_norm,
         }
         self.memory["latents"][self.share(batch.places)] = self.share(latents)
-        return Iteration(batch.signals, None, None, learnt.reconstructed, figures)
+        return Iteration(
+            batch.signals, figures, latents=latents, reconstructed=learnt.reconstructed
+        )
 
 
 @attrs.define(eq=False)
@@ -223,7 +228,7 @@ class CooperativeAlgorithm:
             draft.initial,
             settings.revision_steps,
             streams.revision,
-        )
+        ).revised
         latents = draft.latents
         if settings.inference_steps > 0:
             assert settings.inference is not None
@@ -235,12 +240,14 @@ class CooperativeAlgorithm:
                 revised,
                 settings.inference_steps,
                 streams.inference,
-            )
+            ).latents
         figures = shift(descriptor, batch.signals, draft.initial, revised, settings.residual)
         learnt = learn(generator, latents, revised, settings)
         figures["reconstructed_minus_revised"] = distance(learnt.reconstructed, revised)
         figures["generator_gradient_norm"] = learnt.gradient_norm
-        return Iteration(batch.signals, draft.initial, revised, learnt.reconstructed, figures)
+        return Iteration(
+            batch.signals, figures, draft.initial, revised, latents, learnt.reconstructed
+        )
 
 
 def shift(
@@ -248,12 +255,7 @@ def shift(
 ) -> dict[str, Tensor]:
     """D2, with the energies (25) before it, what drives it, and how far D1 moved.
 
-    Args:
-        descriptor: the learner of f.
-        observed: Y_i.
-        initial: S1.
-        revised: S2.
-        residual: whether to measure ‖Y/s² − ∂f/∂Y‖ of S2, equation (26), as well.
+    With `residual`, ‖Y/s² − ∂f/∂Y‖ of S2 as well, equation (26).
     """
     target = RevisionTarget(frozen(descriptor.network), descriptor.std)
     figures = {"energy_initial": target.energy(initial).mean()}
@@ -262,13 +264,13 @@ def shift(
     moved = shift_density(
         descriptor.trained, descriptor.optimizer, observed, revised, descriptor.backward
     )
-    for name, signals, f in (
-        ("energy_observed", observed, moved.f_observed),
-        ("energy_revised", revised, moved.f_revised),
-    ):
-        figures[name] = squared_norm(signals).mean() / (2 * descriptor.std**2) - f
+    variance = descriptor.std**2
+    figures["energy_observed"] = squared_norm(observed).mean() / (2 * variance) - moved.f_observed
+    figures["energy_revised"] = squared_norm(revised).mean() / (2 * variance) - moved.f_revised
     figures["f_observed_minus_revised"] = moved.f_observed - moved.f_revised
     figures["revised_minus_initial"] = distance(revised, initial)
+    if min(len(observed), len(revised)) > 1:
+        figures["diversity"] = spread(revised) / spread(observed)
     figures["descriptor_gradient_norm"] = moved.gradient_norm
     return figures
 
@@ -286,6 +288,11 @@ def learn(
         settings.updates,
         generator.backward,
     )
+
+
+def spread(x: Tensor) -> Tensor:
+    """Return the mean distance ‖·‖ between two of the signals (n, ...), n ≥ 2."""
+    return torch.pdist(rearrange(x, "n ... -> n (...)")).mean()
 
 
 def distance(a: Tensor, b: Tensor) -> Tensor:

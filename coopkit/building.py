@@ -17,11 +17,12 @@ from coopkit.algorithms import (
     Learner,
     Streams,
 )
-from coopkit.data import Images, stream_seed
+from coopkit.data import Images
 from coopkit.errors import RecipeError
 from coopkit.interfaces import Shape
 from coopkit.recipe import Recipe
 from coopkit.sections import Network
+from coopkit.streams import stream_seed
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

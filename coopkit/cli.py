@@ -105,13 +105,14 @@ def run(
 def tell_end(ended: "Run") -> None:
     """Say where the results of a run are, and how to go on with an interrupted one."""
     if ended.interrupted:
-        say(f"stopped after iteration {ended.iteration} by {ended.interrupted.name}; its state is")
-        say(f"saved, {RESUME_HINT.format(folder=shlex.quote(str(ended.folder)))}")
+        hint = RESUME_HINT.format(folder=shlex.quote(str(ended.folder)))
+        say(f"stopped after iteration {ended.iteration} by {ended.interrupted.name}; {hint}")
         return
     sheet = ended.folder / "sheets" / f"{ended.iteration:08d}.png"
     say(f"{ended.iteration} iterations done. Look at {sheet}")
     folder = shlex.quote(str(ended.folder))
-    say(f"draw from it with: coopkit sample {folder} -n 64 --out sheet.png")
+    many = "" if ended.recipe.generator is None else " -n 64"
+    say(f"draw from it with: coopkit sample {folder}{many} --out sheet.png")
 
 
 def warn_of_plugins() -> None:
@@ -202,13 +203,13 @@ def plain(text: str) -> Any:
 
 @cli.command()
 @click.argument("run_folder", metavar="RUN", type=Path)
-@click.option("-n", "count", type=click.IntRange(min=1), default=64, help="How many signals.")
+@click.option("-n", "count", type=click.IntRange(min=1), help="How many signals; as in training.")
 @click.option("--out", "path", type=Path, default=Path("sheet.png"), help="The picture to write.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Of all randomness.")
 @click.option("--steps", type=click.IntRange(min=0), help="Revision steps; as in training.")
 @click.option("--device", default="cpu", help="A torch device, such as cuda.")
 def sample(
-    run_folder: Path, count: int, path: Path, seed: int, steps: int | None, device: str
+    run_folder: Path, count: int | None, path: Path, seed: int, steps: int | None, device: str
 ) -> None:
     """Draw signals from the trained pair of RUN: S1 initial and S2 revised, side by side."""
     from PIL import Image
@@ -221,6 +222,7 @@ def sample(
     if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
         raise RunError(f"--out {path}: the name must end in an image format, such as .png")
     trained = load(run_folder, device)
+    count = count or trained.recipe.run.chains
     drawn = draw(trained, count, seed, steps)
     panels = {"S1 initial": drawn.initial}
     if drawn.revised is not None:
@@ -239,7 +241,3 @@ def info(run_folder: Path) -> None:
     for key, value in describe_run(run_folder).items():
         table.add_row(plain(key), plain(value))
     out.print(table)
-
-
-if __name__ == "__main__":
-    main()

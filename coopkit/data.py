@@ -1,5 +1,6 @@
 """Images to tensors: one fixed linear map from [0, 255] to [−1, 1], the same for every image."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -87,6 +88,10 @@ class Images:
     def shape(self) -> Shape:
         """The shape of one signal, (channels, height, width)."""
         return tuple(self.pixels.shape[1:])
+
+    def fingerprint(self) -> str:
+        """Return a digest of the data set, by which a resumed run knows that it is the same."""
+        return hashlib.sha256(self.pixels.contiguous().numpy().tobytes()).hexdigest()
 
     def signals(self, places: Tensor) -> Tensor:
         """Return the signals at these places, (n, channels, height, width), float32."""
@@ -261,40 +266,3 @@ def cut(array: Pixels, name: str, table: DataTable, rng: np.random.Generator) ->
             for column in range(0, spare_columns + 1, table.width)
         ]
     return np.stack([array[r : r + table.height, c : c + table.width] for r, c in corners])
-
-
-@attrs.define
-class Order:
-    """The order in which examples are seen: a new shuffle each epoch, a function of seed and t.
-
-    Attributes:
-        examples: how many there are.
-        batch: how many each iteration sees; all of them where there are fewer.
-        seed: of the shuffles.
-    """
-
-    examples: int
-    batch: int
-    seed: int
-    _epoch: int = attrs.field(default=-1, init=False)
-    _shuffle: Tensor = attrs.field(factory=lambda: torch.empty(0), init=False)
-
-    def places(self, t: int) -> Tensor:
-        """Return the places in the data set that iteration t observes, (batch,)."""
-        size = min(self.batch, self.examples)
-        wanted = range(t * size, (t + 1) * size)
-        return torch.stack([self.place(position) for position in wanted])
-
-    def place(self, position: int) -> Tensor:
-        """Return the place at a position of the endless row of shuffled epochs."""
-        epoch, index = divmod(position, self.examples)
-        if epoch != self._epoch:
-            rng = torch.Generator().manual_seed(stream_seed(self.seed, "order", epoch))
-            self._epoch, self._shuffle = epoch, torch.randperm(self.examples, generator=rng)
-        return self._shuffle[index]
-
-
-def stream_seed(seed: int, purpose: str, *numbers: int) -> int:
-    """Return the seed of one stream of randomness, independent for each purpose and numbers."""
-    entropy = [seed, *purpose.encode(), *numbers]
-    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)

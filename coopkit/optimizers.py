@@ -131,7 +131,7 @@ class Capped:
                 group = {
                     "params": [parameter],
                     "bias": name == "bias",
-                    "layer_rate": dict(enumerate(self.layer_rates)).get(depth, 1.0),
+                    "layer_rate": self.layer_rates[depth] if depth < len(self.layer_rates) else 1.0,
                     "positions": positions if self.per_position else 1,
                 }
                 groups.append({**group, **self.settings(group)})
@@ -139,12 +139,16 @@ class Capped:
 
 
 def output_positions(network: nn.Module, example: Tensor) -> list[tuple[nn.Module, int]]:
-    """Return each layer that has parameters with the number H·W of positions of its output."""
+    """Return each layer that has parameters with the number H·W of positions of its output.
+
+    Only outputs (chains, channels, H, W) have positions; others count as 1.
+    """
     layers = [m for m in network.modules() if next(m.parameters(recurse=False), None) is not None]
     positions = dict.fromkeys(layers, 1)
 
-    def note(layer: nn.Module, inputs: object, output: Tensor) -> None:
-        positions[layer] = output[0, 0].numel() if output.ndim > 1 else 1
+    def note(layer: nn.Module, inputs: object, output: object) -> None:
+        if isinstance(output, Tensor) and output.ndim == 4:
+            positions[layer] = output[0, 0].numel()
 
     handles: list[RemovableHandle] = [layer.register_forward_hook(note) for layer in layers]
     modes = {module: module.training for module in network.modules()}
@@ -166,6 +170,10 @@ TORCH_OPTIMIZERS: dict[str, type[Optimizer]] = {
 }
 
 
+UNUSABLE = ("maximize", "differentiable", "capturable")
+"""Arguments that would reverse an update, or that need another training loop."""
+
+
 @attrs.frozen
 class TorchOptimizer:
     """Any optimiser of torch.optim.
@@ -184,13 +192,17 @@ class TorchOptimizer:
             raise ValueError(f"no optimiser {self.name!r}; {did_you_mean(self.name, known)}")
         if self.name in ("LBFGS", "SparseAdam"):
             raise ValueError(f"{self.name} does not fit this training loop; Adam does")
-        accepted = list(inspect.signature(TORCH_OPTIMIZERS[self.name]).parameters)[1:]
+        signature = inspect.signature(TORCH_OPTIMIZERS[self.name])
+        accepted = [key for key in list(signature.parameters)[1:] if key not in UNUSABLE]
         for key in self.arguments:
             if key not in accepted:
                 raise ValueError(f"{self.name} takes no {key!r}; {did_you_mean(key, accepted)}")
         try:
             TORCH_OPTIMIZERS[self.name]([nn.Parameter(torch.zeros(2, 2))], **self.arguments)
-        except (TypeError, ValueError, AssertionError) as error:
+        except TypeError as error:
+            said = ", ".join(f"{key} = {value!r}" for key, value in self.arguments.items())
+            raise ValueError(f"{self.name} cannot use {said}: one is of the wrong type") from error
+        except (ValueError, AssertionError) as error:
             raise ValueError(f"{self.name} refuses its arguments: {error}") from error
 
     def settings(self, group: Mapping[str, Any]) -> dict[str, Any]:

@@ -41,11 +41,12 @@ TABLES: dict[str, tuple[str, ...]] = {
         "run",
     ),
 }
-OPTIONAL: dict[str, tuple[str, ...]] = {
-    "descriptor": (),
-    "generator": ("reconstruction",),
-    "cooperative": ("draft", "inference", "reconstruction"),
+OPTIONAL: dict[str, dict[str, Raw]] = {
+    "descriptor": {},
+    "generator": {"reconstruction": {}},
+    "cooperative": {"draft": {}, "inference": {"steps": 0}, "reconstruction": {}},
 }
+"""The tables that an algorithm can do without, and what they then say."""
 
 
 @attrs.frozen(kw_only=True)
@@ -224,10 +225,11 @@ def structure_recipe(cls: type[Recipe], tables: dict[str, Any]) -> Recipe:
     algorithm = parts.get("algorithm", "cooperative")
     problems += misplaced(algorithm, tables)
     names = TABLES[algorithm]
+    present = {**OPTIONAL[algorithm], **tables}
     iterations = planned_iterations(tables)
     for name in names:
-        if name in tables or name in OPTIONAL[algorithm]:
-            check(name, structure_section, name, tables.get(name, {}), iterations)
+        if name in present:
+            check(name, structure_section, name, present[name], iterations)
     if problems:
         raise TableProblems(problems)
     raw = {"algorithm": parts["algorithm"], "seed": parts["seed"]}

@@ -7,7 +7,7 @@ import attrs
 from attrs.validators import ge
 
 from coopkit.data import DataTable
-from coopkit.interfaces import Sampler
+from coopkit.interfaces import Sampler, Schedule
 from coopkit.optimizers import Capped, OptimizerTable, TorchOptimizer
 from coopkit.tables import (
     Raw,
@@ -15,7 +15,6 @@ from coopkit.tables import (
     TableProblems,
     find_class,
     is_schedule,
-    moments,
     refuse,
     structure,
     structure_schedule,
@@ -31,7 +30,7 @@ class Steps:
         steps: l_D or l_G, transitions of the sampler; 0 leaves the chains where they are.
     """
 
-    steps: int = attrs.field(default=0, validator=ge(0))
+    steps: int = attrs.field(validator=ge(0))
 
 
 @attrs.frozen
@@ -169,8 +168,8 @@ def structure_optimizer(raw: Any, iterations: int) -> Scheduled[OptimizerTable]:
         raise TableProblems([("name", 'must name an optimiser: "capped" or one of torch.optim')])
     arguments = {key: value for key, value in raw.items() if key != "name"}
     if raw["name"] == Capped.name:
-        capped = structure_scheduled(Capped, arguments, iterations)
-        return Scheduled(capped.table, capped.schedules)
+        capped: Scheduled[Any] = structure_scheduled(Capped, arguments, iterations)
+        return capped
     return structure_torch_optimizer(raw["name"], arguments, iterations)
 
 
@@ -185,15 +184,20 @@ def structure_torch_optimizer(
                 schedules[key] = structure_schedule(Any, value, iterations)
             except TableProblems as error:
                 raise TableProblems(list(error.under(key))) from error
-    tables = []
-    for t in moments(iterations, 50) if schedules else [0]:
+    extremes = {t for schedule in schedules.values() for t in extreme_moments(schedule, iterations)}
+    for t in sorted({0, *extremes}, reverse=True):
         try:
             values = {key: schedule.value(t) for key, schedule in schedules.items()}
-            tables.append(TorchOptimizer(name, {**arguments, **values}))
+            table = TorchOptimizer(name, {**arguments, **values})
         except (ValueError, ArithmeticError) as error:
             at = f"at iteration {t} of its schedules: " if t else ""
             raise TableProblems([("", f"{at}{error}")]) from error
-    return Scheduled(tables[0], schedules)
+    return Scheduled(table, schedules)
+
+
+def extreme_moments(schedule: Schedule, iterations: int) -> tuple[int, int]:
+    """Return the iterations at which a schedule is lowest and highest."""
+    return min(range(iterations), key=schedule.value), max(range(iterations), key=schedule.value)
 
 
 def resolve(part: Any) -> dict[str, Any]:

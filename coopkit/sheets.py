@@ -23,10 +23,9 @@ def draw_sheet(panels: Mapping[str, Tensor], mean: float, most: int = 16) -> Ima
     Args:
         panels: signals (n, channels, height, width) by title, in the order of drawing.
         mean: what was subtracted from the data.
-        most: signals shown of each panel, fewer where a panel has fewer.
+        most: signals shown of each panel.
     """
-    count = min(most, *(len(signals) for signals in panels.values()))
-    grids = {title: draw_grid(to_pixels(x[:count], mean)) for title, x in panels.items()}
+    grids = {title: draw_grid(to_pixels(x[:most], mean)) for title, x in panels.items()}
     width = sum(grid.shape[1] for grid in grids.values()) + 3 * GAP * (len(grids) - 1)
     height = TITLE + max(grid.shape[0] for grid in grids.values())
     sheet = Image.new("RGB", (width, height), (PAPER,) * 3)
@@ -61,5 +60,5 @@ def save_image(image: Image.Image, path: Path) -> None:
     """Write a picture whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     writing = path.with_name(f"{TEMPORARY}{path.name}")
-    image.save(writing, format="PNG" if path.suffix == "" else None)
+    image.save(writing)
     writing.replace(path)

@@ -35,6 +35,21 @@ class Draft:
 
 
 @attrs.frozen(eq=False)
+class Revision:
+    """What D1 returns: S1 as it was given, and S2, the revised signals Ỹ."""
+
+    initial: Tensor
+    revised: Tensor
+
+
+@attrs.frozen(eq=False)
+class Inference:
+    """What G1 returns: the latents X of the signals."""
+
+    latents: Tensor
+
+
+@attrs.frozen(eq=False)
 class DensityShift:
     """What D2 returns.
 
@@ -94,7 +109,7 @@ def revise(
     initial: Tensor,
     steps: int,
     rng: torch.Generator,
-) -> Tensor:
+) -> Revision:
     """D1: revise the initial signals by l_D steps towards the descriptor, equation (6).
 
     Args:
@@ -104,12 +119,9 @@ def revise(
         initial: Ŷ of S1, or the persistent chains of Algorithm 1.
         steps: l_D; at 0 the signals come back as they are.
         rng: on the device of the signals.
-
-    Returns:
-        Ỹ of S2, of the shape of `initial`.
     """
     target = RevisionTarget(frozen(descriptor), reference_std)
-    return sample_chains(sampler, target, initial, steps, rng)
+    return Revision(initial, sample_chains(sampler, target, initial, steps, rng))
 
 
 def infer(
@@ -120,7 +132,7 @@ def infer(
     signals: Tensor,
     steps: int,
     rng: torch.Generator,
-) -> Tensor:
+) -> Inference:
     """G1: infer the latents of given signals by l_G steps from where they are, equation (13).
 
     Args:
@@ -131,12 +143,9 @@ def infer(
         signals: Y, one for each latent.
         steps: l_G; at 0 the latents come back as they are.
         rng: on the device of the latents.
-
-    Returns:
-        X, of the shape of `latents`.
     """
     target = InferenceTarget(frozen(generator), signals, noise_std)
-    return sample_chains(sampler, target, latents, steps, rng)
+    return Inference(sample_chains(sampler, target, latents, steps, rng))
 
 
 def shift_density(

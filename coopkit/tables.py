@@ -126,7 +126,10 @@ def is_schedule(value: object) -> bool:
 
 
 def structure_schedule(annotation: Any, raw: Raw, iterations: int | None) -> Schedule:
-    """Return the schedule that a table names; its `iterations` are the run's if left out."""
+    """Return the schedule that a table names.
+
+    If it leaves out its `iterations`, they are those of the run after its `warmup`.
+    """
     if iterations is None:
         raise ValueError("is the same throughout a run and cannot follow a schedule")
     if annotation is not int and annotation is not float and annotation is not Any:
@@ -134,7 +137,9 @@ def structure_schedule(annotation: Any, raw: Raw, iterations: int | None) -> Sch
     cls = find_class("schedule", raw)
     table = {key: value for key, value in raw.items() if key != "schedule"}
     if "iterations" in attrs.fields_dict(cls):
-        table.setdefault("iterations", iterations)
+        warmup = table.get("warmup", 0)
+        left = iterations - warmup if isinstance(warmup, int) else iterations
+        table.setdefault("iterations", max(1, left))
     schedule: Schedule = structure(cls, table)
     return schedule
 
@@ -142,17 +147,12 @@ def structure_schedule(annotation: Any, raw: Raw, iterations: int | None) -> Sch
 def check_schedule(field: "attrs.Attribute[Any]", schedule: Schedule, iterations: int) -> Any:
     """Run a field's validator along a schedule; return its value at 0."""
     number = round if field.type is int else float
-    for t in moments(iterations):
+    for t in range(iterations):
         try:
             check_field(field, number(schedule.value(t)))
         except (ValueError, ArithmeticError) as error:
             raise ValueError(f"at iteration {t} of its schedule: {error}") from error
     return number(schedule.value(0))
-
-
-def moments(iterations: int, most: int = 1000) -> list[int]:
-    """Return the iterations at which a schedule is checked: all, or `most` of them and the last."""
-    return sorted({*range(0, iterations, -(-iterations // most)), iterations - 1})
 
 
 def check_field(field: "attrs.Attribute[Any]", value: T) -> T:

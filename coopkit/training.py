@@ -4,6 +4,7 @@ The loop knows none of its watchers; the metrics file, the sheets and the checkp
 like any plugin's.
 """
 
+import math
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,21 +22,17 @@ from coopkit.building import (
     own_part,
     seeded,
 )
-from coopkit.checkpoint import (
-    Checkpoint,
-    all_finite,
-    list_checkpoints,
-    load_checkpoint,
-    put_weights,
-)
-from coopkit.data import Images, Order, load_images, stream_seed
-from coopkit.errors import DivergedError, RecipeError, RunError
+from coopkit.checkpoint import list_checkpoints, load_checkpoint
+from coopkit.data import Images, load_images
+from coopkit.errors import DivergedError, RecipeError
 from coopkit.folder import CHECKPOINTS, check_folder, clear_run
 from coopkit.interrupts import stopping_signals
 from coopkit.optimizers import apply_settings
 from coopkit.plugins import registry, watching
 from coopkit.recipe import Recipe
+from coopkit.resuming import restore
 from coopkit.sections import Network
+from coopkit.streams import Order, stream_seed
 from coopkit.watchers import file_watchers
 
 if TYPE_CHECKING:
@@ -117,45 +114,18 @@ class Run:
         return iteration
 
     def read(self, figures: dict[str, Tensor]) -> dict[str, float]:
-        """Bring the figures of all processes to the host, once, and refuse what is not finite."""
+        """Bring the figures of all processes to the host, once, and refuse what is not finite.
+
+        Where the loss is scaled (fp16) a gradient may overflow: the scaler skips that update.
+        """
         device = self.accelerator.device
         stacked = torch.stack([figure.detach().float().to(device) for figure in figures.values()])
         values = self.accelerator.reduce(stacked, reduction="mean").tolist()
         for name, value in zip(figures, values, strict=True):
-            if not -float("inf") < value < float("inf"):
+            skipped = self.accelerator.scaler is not None and name.endswith("gradient_norm")
+            if not (math.isfinite(value) or skipped):
                 raise self.diverged(self.iteration + 1, name, value)
         return dict(zip(figures, values, strict=True))
-
-    def checkpoint(self) -> Checkpoint:
-        """Return the state of the run; every process must take part.
-
-        Raises:
-            DivergedError: a weight is infinite or not a number.
-        """
-        gather = self.accelerator.gather
-        streams = [generator.get_state() for generator in attrs.astuple(self.streams)]
-        memory = self.algorithm.memory
-        if "chains" in memory:
-            memory = {"chains": gather(memory["chains"])}
-        scaler = self.accelerator.scaler
-        state = Checkpoint(
-            self.iteration,
-            {kind: learner.network.state_dict() for kind, learner in self.learners.items()},
-            {
-                "optimizers": {
-                    kind: learner.optimizer.state_dict() for kind, learner in self.learners.items()
-                },
-                "memory": memory,
-                "streams": gather(torch.stack(streams).to(self.accelerator.device)),
-                "scaler": scaler.state_dict() if scaler else None,
-                "processes": self.accelerator.num_processes,
-                "signal_shape": self.images.shape,
-                "mean": self.images.mean,
-            },
-        )
-        if not all_finite(state):
-            raise self.diverged(self.iteration, "a weight", float("nan"))
-        return state
 
     def diverged(self, iteration: int, quantity: str, value: float) -> DivergedError:
         """Return the error for a value that is not finite, with what to try and what is left."""
@@ -163,41 +133,6 @@ class Run:
         left = f"The last good checkpoint is {places[-1]}." if places else "No checkpoint was made."
         advice = f"{ADVICE[self.recipe.algorithm]} {left}"
         return DivergedError(iteration, quantity, value, advice)
-
-    def restore(self, state: Checkpoint) -> None:
-        """Take up a run where a checkpoint left it.
-
-        Raises:
-            RunError: the checkpoint was made by another number of processes or on another kind of
-                device.
-        """
-        training = state.training
-        processes = self.accelerator.num_processes
-        if training["processes"] != processes:
-            raise RunError(
-                f"the checkpoint was made by {training['processes']} processes and there are "
-                f"{processes} now; launch as many as before"
-            )
-        for kind, learner in self.learners.items():
-            put_weights(learner.network, state.networks[kind], kind)
-            learner.optimizer.load_state_dict(training["optimizers"][kind])
-        rank, device = self.accelerator.process_index, self.accelerator.device
-        for name, value in training["memory"].items():
-            part = value.chunk(processes)[rank] if name == "chains" else value
-            self.algorithm.memory[name] = part.to(device)
-        states = training["streams"].chunk(processes)[rank]
-        for generator, saved in zip(attrs.astuple(self.streams), states, strict=True):
-            try:
-                # A clone, because torch disregards where in its memory a row begins.
-                generator.set_state(saved.clone())
-            except RuntimeError as error:
-                raise RunError(
-                    f"the checkpoint was made on another kind of device than {device}; its streams "
-                    "of randomness can go on only there"
-                ) from error
-        if self.accelerator.scaler and training["scaler"]:
-            self.accelerator.scaler.load_state_dict(training["scaler"])
-        self.iteration = state.iteration
 
 
 def run(
@@ -230,7 +165,7 @@ def run(
     images = load_images(recipe.data, recipe.seed)
     training = build_run(recipe, folder, images)
     if resume and checkpoints:
-        training.restore(load_checkpoint(checkpoints[-1]))
+        restore(training, load_checkpoint(checkpoints[-1]))
     if overwrite and training.is_main:
         clear_run(folder)
     training.accelerator.wait_for_everyone()
@@ -255,7 +190,8 @@ def build_run(recipe: Recipe, folder: Path, images: Images) -> Run:
     accelerator = new_accelerator(recipe)
     world, rank = accelerator.num_processes, accelerator.process_index
     batch = min(recipe.run.observed, len(images))
-    for key, number in (("run.chains", recipe.run.chains), ("run.observed", batch)):
+    chains = recipe.run.chains if recipe.revision else 0
+    for key, number in (("run.chains", chains), ("run.observed", batch)):
         if number % world:
             problem = f"{key} {number} cannot be shared evenly by {world} processes"
             raise RecipeError("recipe", [problem])

@@ -4,6 +4,7 @@ The tolerances are at least 8 times the spread of the same figure over 30 seeds,
 raises a false alarm with probability below 1e-6.
 """
 
+import itertools
 from copy import deepcopy
 
 import numpy as np
@@ -181,7 +182,7 @@ def test_an_iteration_of_algorithm_1_is_the_listing(seed):
     for _ in range(2):
         found = algorithm.iterate(whole(y), settings)
         assert torch.equal(found.initial, chains)
-        chains = revise(by_hand, 0.5, settings.revision, chains, 3, rng)
+        chains = revise(by_hand, 0.5, settings.revision, chains, 3, rng).revised
         shift_density(by_hand, learner(by_hand, 0.1, 0.5).optimizer, y, chains)
         assert torch.equal(found.revised, chains)
         assert torch.equal(algorithm.memory["chains"], chains)
@@ -199,7 +200,7 @@ def test_an_iteration_of_algorithm_2_is_the_listing(seed):
     by_hand, rng = deepcopy(g), streams(seed).inference
     for places in (torch.tensor([4, 0, 2]), torch.tensor([1, 2])):
         found = algorithm.iterate(Batch(y[places], places), settings)
-        x = infer(by_hand, 0.5, settings.inference, latents[places], y[places], 3, rng)
+        x = infer(by_hand, 0.5, settings.inference, latents[places], y[places], 3, rng).latents
         learnt = reconstruct(
             by_hand, learner(by_hand, 0.1, 0.5).optimizer, x, y[places], 0.5, updates=2
         )
@@ -230,10 +231,12 @@ def test_an_iteration_of_algorithm_3_is_the_listing(inference_steps, seed):
     found = algorithm.iterate(whole(y), settings)
     rngs = streams(seed)
     draft = generate(g_by_hand, (2,), 5, 0.4, rngs.draft)
-    revised = revise(f_by_hand, 0.7, settings.revision, draft.initial, 2, rngs.revision)
+    revised = revise(f_by_hand, 0.7, settings.revision, draft.initial, 2, rngs.revision).revised
     x = draft.latents
     if inference_steps:
-        x = infer(g_by_hand, 0.4, settings.inference, x, revised, inference_steps, rngs.inference)
+        x = infer(
+            g_by_hand, 0.4, settings.inference, x, revised, inference_steps, rngs.inference
+        ).latents
     shift_density(f_by_hand, learner(f_by_hand, 0.1, 0.7).optimizer, y, revised)
     optimizer = learner(g_by_hand, 0.2, 0.4).optimizer
     learnt = reconstruct(g_by_hand, optimizer, x, revised, 0.4, updates=2)
@@ -248,6 +251,19 @@ def test_an_iteration_of_algorithm_3_is_the_listing(inference_steps, seed):
 def energy(weight: Tensor, s: float, y: Tensor) -> Tensor:
     """Return the mean of ‖Y‖²/2s² − w·Y."""
     return ((y**2).sum(1) / (2 * s**2) - y @ weight).mean()
+
+
+def spread(x: Tensor) -> Tensor:
+    """Return the mean distance of two signals, pair by pair."""
+    pairs = itertools.combinations(x, 2)
+    return torch.stack([(a - b).norm() for a, b in pairs]).mean()
+
+
+def test_one_chain_has_no_diversity(seed):
+    f, y = PlaneF(3), torch.randn(4, 3)
+    algorithm = DescriptorAlgorithm(learner(f, 0.1, 0.7), streams(seed), {"chains": y[:1]})
+    settings = Settings(revision=Langevin(), revision_steps=1)
+    assert "diversity" not in algorithm.iterate(whole(y), settings).figures
 
 
 def test_the_figures_of_algorithm_3_are_what_their_names_say(seed):
@@ -267,6 +283,7 @@ def test_the_figures_of_algorithm_3_are_what_their_names_say(seed):
         "reconstructed_minus_revised": (found.reconstructed - found.revised).abs().mean(),
         "f_observed_minus_revised": w @ shift,
         "descriptor_gradient_norm": shift.norm(),
+        "diversity": spread(found.revised) / spread(y),
         "autoencoder_residual": (found.revised / s**2 - w).norm(dim=1).mean(),
     }
     figures = dict(found.figures)

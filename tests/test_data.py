@@ -13,13 +13,12 @@ from coopkit.data import (
     PHOTOGRAPHS,
     DataTable,
     Images,
-    Order,
     load_images,
-    stream_seed,
     to_pixels,
     to_signals,
 )
 from coopkit.errors import DataError
+from coopkit.streams import Order, stream_seed
 
 
 def noise(height: int, width: int, *channels: int, seed: int = 0) -> Image.Image:

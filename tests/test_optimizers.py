@@ -185,9 +185,10 @@ def test_torch_optimizers_by_name(name):
     [
         ("Adamm", {}, "no optimiser 'Adamm'; did you mean 'Adam'?"),
         ("cappd", {}, "no optimiser 'cappd'; did you mean 'capped'?"),
+        ("Adam", {"maximize": True}, "Adam takes no 'maximize'"),
         ("Adam", {"lrr": 0.1}, "Adam takes no 'lrr'; did you mean 'lr'?"),
         ("Adam", {"lr": -1.0}, "Adam refuses its arguments: Invalid learning rate: -1.0"),
-        ("SGD", {"momentum": "much"}, "SGD refuses its arguments: "),
+        ("SGD", {"momentum": "much"}, "SGD cannot use momentum = 'much': one is of the wrong type"),
         ("LBFGS", {}, "LBFGS does not fit this training loop; Adam does"),
         ("Adam", {"params": []}, "Adam takes no 'params'; known: "),
     ],

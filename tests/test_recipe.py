@@ -233,3 +233,19 @@ def test_resolved_source_means_the_same_from_any_folder(
 def test_infinite_reference_reads_back(tmp_path: Path):
     recipe = Recipe.read(TINY, ["descriptor.reference_std=inf"])
     assert Recipe.read(write(tmp_path, recipe.to_toml())) == recipe
+
+
+def test_a_chain_must_say_its_steps(tmp_path: Path):
+    text = TINY.read_text()
+    lines = [line for line in text.splitlines() if not line.startswith("steps = ")]
+    assert problems_of(source=write(tmp_path, "\n".join(lines))) == [
+        "revision.steps is missing; it must be a whole number",
+        "inference.steps is missing; it must be a whole number",
+    ]
+
+
+def test_a_short_dip_of_a_rate_of_torch_is_seen():
+    stairs = '{schedule="piecewise", values=[1, -1, 1], boundaries=[5, 6]}'
+    optimizer = f'generator.optimizer={{name="Adam", lr={stairs}}}'
+    (problem,) = problems_of(optimizer, "run.iterations=20000")
+    assert "at iteration 5 of its schedules" in problem

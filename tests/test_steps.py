@@ -97,20 +97,21 @@ def test_d1_is_langevin_revision_of_equation_6(seed):
     for _ in range(3):
         drift = by_hand / 0.9**2 - descriptor.weight.detach()
         by_hand = by_hand - delta**2 / 2 * drift + delta * torch.randn(5, 3, generator=rng)
-    revised = revise(descriptor, 0.9, Langevin(step_size=delta), y, 3, stream(seed))
+    revised = revise(descriptor, 0.9, Langevin(step_size=delta), y, 3, stream(seed)).revised
     torch.testing.assert_close(revised, by_hand)
 
 
 def test_no_steps_leave_signals_and_latents_as_they_are(rng):
     x, y = torch.randn(5, 2), torch.randn(5, 3)
-    assert torch.equal(revise(Plane(3), 1.0, Langevin(), y, 0, rng), y)
-    assert torch.equal(infer(drawing_network(), 0.3, Langevin(), x, y, 0, rng), x)
+    assert torch.equal(revise(Plane(3), 1.0, Langevin(), y, 0, rng).revised, y)
+    assert torch.equal(infer(drawing_network(), 0.3, Langevin(), x, y, 0, rng).latents, x)
 
 
 def test_d1_samples_the_descriptor(rng, assert_gaussian):
     """f(Y) = w·Y gives N(s²w, s²I), with Langevin's bias. False-alarm probability 1.2e-7."""
     descriptor, s, delta = Plane(3), 0.8, 0.7
-    revised = revise(descriptor, s, Langevin(step_size=delta), torch.zeros(50_000, 3), 60, rng)
+    start = torch.zeros(50_000, 3)
+    revised = revise(descriptor, s, Langevin(step_size=delta), start, 60, rng).revised
     mean = s**2 * descriptor.weight.detach().double().squeeze(0)
     assert_gaussian(revised, mean, s**2 / (1 - delta**2 / (4 * s**2)) * torch.eye(3).double())
 
@@ -125,7 +126,8 @@ def test_g1_samples_the_posterior_of_factor_analysis(rng, assert_gaussian):
     a, c = generator.weight.detach().double(), generator.bias.detach().double()
     draft = generate(generator, (2,), chains, sigma, rng)
     sampler = Langevin(step_size=delta)
-    latents = infer(generator, sigma, sampler, torch.zeros(chains, 2), draft.initial, 60, rng)
+    start = torch.zeros(chains, 2)
+    latents = infer(generator, sigma, sampler, start, draft.initial, 60, rng).latents
     p = torch.eye(2) + a.T @ a / sigma**2
     mean = (draft.initial - c) @ a @ p.inverse() / sigma**2
     covariance = (torch.eye(2) - delta**2 / 4 * p).inverse() @ p.inverse()

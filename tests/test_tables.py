@@ -1,11 +1,10 @@
-from types import NoneType
 from typing import Any, Literal
 
 import attrs
 import pytest
 from attrs.validators import ge
 
-from coopkit.tables import TableProblems, describe, moments, structure, structure_scheduled
+from coopkit.tables import TableProblems, structure, structure_scheduled
 
 
 @attrs.frozen(kw_only=True)
@@ -128,13 +127,15 @@ def test_table_of_the_whole_run_has_no_schedules():
     assert "is the same throughout a run" in caught.value.items[0][1]
 
 
-def test_moments_of_a_long_run_are_bounded_and_have_both_ends():
-    assert moments(1) == [0]
-    assert moments(5) == [0, 1, 2, 3, 4]
-    long = moments(1_000_000)
-    assert len(long) <= 1001
-    assert (long[0], long[-1]) == (0, 999_999)
+def test_a_schedule_that_says_not_how_long_ends_with_the_run_after_its_warmup():
+    raw = {"number": {"schedule": "linear", "start": 1, "end": 3, "warmup": 4}}
+    table = structure_scheduled(Outer, raw, iterations=10)
+    assert table.schedules["number"].iterations == 6
+    assert table.at(10).number == 3
 
 
-def test_none_is_not_described():
-    assert describe(float | NoneType) == "a number"
+def test_a_short_dip_of_a_long_schedule_is_seen():
+    stairs = {"schedule": "piecewise", "values": [1, -1, 1], "boundaries": [5, 6]}
+    with pytest.raises(TableProblems) as caught:
+        structure_scheduled(Outer, {"number": stairs}, iterations=20_000)
+    assert caught.value.items[0][1].startswith("at iteration 5 of its schedule")

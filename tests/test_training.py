@@ -7,15 +7,17 @@ from typing import Any
 import attrs
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from coopkit import hookimpl
 from coopkit.algorithms import Iteration
 from coopkit.builtin.layers import NONLINEARITIES
 from coopkit.checkpoint import Checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
+from coopkit.data import load_images
 from coopkit.errors import DivergedError, PluginError, RecipeError, RunError
 from coopkit.recipe import Recipe
-from coopkit.training import Run, run
+from coopkit.training import Run, build_run, run
 
 TINY = Path(__file__).parent / "tiny"
 NETWORKS = {
@@ -374,3 +376,28 @@ def test_residual_is_measured_when_asked(tmp_path: Path):
     run(tiny(), tmp_path)
     measured = ["autoencoder_residual" in line for line in metrics(tmp_path)]
     assert measured == [True, False, True, False]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_resuming_with_other_images_is_refused(name: str, tmp_path: Path):
+    source = tmp_path / "images"
+    source.mkdir()
+    grey = torch.arange(64, dtype=torch.uint8).reshape(8, 8).numpy()
+    Image.fromarray(grey).save(source / "one.png")
+    keys = (f'data={{source="{source}", height=8, width=8}}',)
+    run(tiny(name, *keys, "run.iterations=2"), tmp_path / "run")
+    Image.fromarray(grey.T.copy()).save(source / "two.png")
+    with pytest.raises(RunError, match="gives other images than those that the run began with"):
+        run(tiny(name, *keys, "run.iterations=3"), tmp_path / "run", resume=True)
+
+
+def test_a_gradient_that_overflows_is_skipped_where_the_loss_is_scaled(tmp_path: Path):
+    """As in fp16: the scaler leaves the update out and lowers its scale."""
+    training = build_run(tiny(), tmp_path, load_images(tiny().data))
+    figures = {"descriptor_gradient_norm": torch.tensor(float("inf"))}
+    with pytest.raises(DivergedError):
+        training.read(figures)
+    training.accelerator.scaler = torch.amp.GradScaler("cpu")
+    training.read(figures)
+    with pytest.raises(DivergedError):
+        training.read({"energy_initial": torch.tensor(float("nan"))})

@@ -80,6 +80,8 @@ class ConvolutionalDescriptor:
     scale: Literal["one", "reference"] = "one"
 
     def __attrs_post_init__(self) -> None:
+        if self.scale == "reference" and self.reference_std == float("inf"):
+            raise ValueError('scale = "reference" needs a finite reference_std; use "one"')
         if not len(self.filters) == len(self.kernels) == len(self.strides):
             raise ValueError(
                 f"filters, kernels and strides must be equally long, not {len(self.filters)}, "

@@ -1,7 +1,7 @@
 """Schedules: numbers that are pure functions of the learning iteration t."""
 
 import math
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import attrs
@@ -10,7 +10,7 @@ from attrs.validators import ge, gt, min_len
 
 
 @attrs.frozen(kw_only=True)
-class WarmUp:
+class WarmUp(ABC):
     """The part that all schedules here share: a linear rise over the first iterations."""
 
     warmup: int = attrs.field(default=0, validator=ge(0))

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 
 from coopkit.algorithms import Settings
-from coopkit.data import stream_seed
 from coopkit.errors import RunError
 from coopkit.steps import generate, revise
+from coopkit.streams import stream_seed
 from coopkit.tasks.trained import Trained
 
 
@@ -37,8 +37,11 @@ def sample(
         chunk: signals drawn at a time, which bounds the memory.
 
     Raises:
+        ValueError: n is not positive.
         RunError: after Algorithm 1, more are asked for than there are chains.
     """
+    if n < 1:
+        raise ValueError(f"n is {n}; it must be 1 or more")
     settings = trained.recipe.settings(max(trained.iteration - 1, 0))
     if steps is not None:
         settings = attrs.evolve(settings, revision_steps=steps)
@@ -87,7 +90,7 @@ def draw(
         initial,
         settings.revision_steps,
         revision_rng,
-    )
+    ).revised
     return Samples(initial, revised)
 
 

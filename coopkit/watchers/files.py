@@ -16,6 +16,7 @@ from coopkit.checkpoint import TEMPORARY, save_checkpoint
 from coopkit.errors import RunError
 from coopkit.folder import CHECKPOINTS, ENVIRONMENT_FILE, METRICS_FILE, RECIPE_FILE, SHEETS
 from coopkit.interfaces import hookimpl
+from coopkit.resuming import state_of
 from coopkit.sheets import draw_sheet, save_image
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ class Sheets:
         if not run.is_main:
             return
         panels = {
-            "observed": iteration.observed,
+            "observed": iteration.observed[: run.recipe.run.chains],
             "S1 initial": iteration.initial,
             "S2 revised": iteration.revised,
             "S3 reconstructed": iteration.reconstructed,
@@ -174,6 +175,6 @@ class Checkpoints:
 
     def save(self, run: "Run") -> None:
         """Write one checkpoint; every process takes part, the main one writes."""
-        state = run.checkpoint()
+        state = state_of(run)
         if run.is_main:
             save_checkpoint(run.folder / CHECKPOINTS, state, run.recipe.run.keep_checkpoints)

@@ -72,7 +72,7 @@ def test_sheets_and_checkpoints_come_now_and_then_and_at_the_end(
 def test_sheet_has_the_panels_of_its_algorithm(tmp_path: Path, name: str, panels: int):
     train(tmp_path, "run.iterations=1", name=name)
     with Image.open(tmp_path / "sheets" / "00000001.png") as sheet:
-        assert sheet.width == panels * 2 * (96 + 4) + (panels - 1) * 12
+        assert sheet.width == panels * 2 * (128 + 4) + (panels - 1) * 12
 
 
 def test_no_temporary_file_is_left(tmp_path: Path):

@@ -1,0 +1,86 @@
+"""The state of a run between two iterations, and taking it up again."""
+
+from typing import TYPE_CHECKING
+
+import attrs
+import torch
+
+from coopkit.checkpoint import Checkpoint, all_finite, put_weights
+from coopkit.errors import RunError
+
+if TYPE_CHECKING:
+    from coopkit.training import Run
+
+
+def state_of(run: "Run") -> Checkpoint:
+    """Return the state of the run; every process must take part.
+
+    Raises:
+        DivergedError: a weight is infinite or not a number.
+    """
+    gather = run.accelerator.gather
+    streams = [generator.get_state() for generator in attrs.astuple(run.streams)]
+    memory = run.algorithm.memory
+    if "chains" in memory:
+        memory = {"chains": gather(memory["chains"])}
+    scaler = run.accelerator.scaler
+    state = Checkpoint(
+        run.iteration,
+        {kind: learner.network.state_dict() for kind, learner in run.learners.items()},
+        {
+            "optimizers": {
+                kind: learner.optimizer.state_dict() for kind, learner in run.learners.items()
+            },
+            "memory": memory,
+            "streams": gather(torch.stack(streams).to(run.accelerator.device)),
+            "scaler": scaler.state_dict() if scaler else None,
+            "processes": run.accelerator.num_processes,
+            "data": run.images.fingerprint(),
+            "signal_shape": run.images.shape,
+            "mean": run.images.mean,
+        },
+    )
+    if not all_finite(state):
+        raise run.diverged(run.iteration, "a weight", float("nan"))
+    return state
+
+
+def restore(run: "Run", state: Checkpoint) -> None:
+    """Take up a run where a checkpoint left it.
+
+    Raises:
+        RunError: the checkpoint was made from other data, by another number of processes or on
+            another kind of device.
+    """
+    training = state.training
+    if training["data"] != run.images.fingerprint():
+        raise RunError(
+            f"data.source {run.recipe.data.source!r} gives other images than those that the run "
+            "began with; put them back, or begin another run"
+        )
+    processes = run.accelerator.num_processes
+    if training["processes"] != processes:
+        raise RunError(
+            f"the checkpoint was made by {training['processes']} processes and there are "
+            f"{processes} now; launch as many as before"
+        )
+    for kind, learner in run.learners.items():
+        put_weights(learner.network, state.networks[kind], kind)
+        learner.optimizer.load_state_dict(training["optimizers"][kind])
+    rank, device = run.accelerator.process_index, run.accelerator.device
+    for name, value in training["memory"].items():
+        part = value.chunk(processes)[rank] if name == "chains" else value
+        run.algorithm.memory[name] = part.to(device)
+    states = training["streams"].chunk(processes)[rank]
+    for generator, saved in zip(attrs.astuple(run.streams), states, strict=True):
+        try:
+            # A clone, because torch disregards where in its memory a row begins.
+            generator.set_state(saved.clone())
+        except RuntimeError as error:
+            raise RunError(
+                f"the checkpoint was made on another kind of device than {device}; its streams "
+                "of randomness can go on only there"
+            ) from error
+    if run.accelerator.scaler and training["scaler"]:
+        run.accelerator.scaler.load_state_dict(training["scaler"])
+    run.iteration = state.iteration
