@@ -270,7 +270,7 @@ def shift(
     figures["f_observed_minus_revised"] = moved.f_observed - moved.f_revised
     figures["revised_minus_initial"] = distance(revised, initial)
     if min(len(observed), len(revised)) > 1:
-        figures["diversity"] = spread(revised) / spread(observed)
+        figures["diversity"] = spread(revised) / spread(observed).clamp(min=1e-6)
     figures["descriptor_gradient_norm"] = moved.gradient_norm
     return figures
 

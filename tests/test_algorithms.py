@@ -266,6 +266,13 @@ def test_one_chain_has_no_diversity(seed):
     assert "diversity" not in algorithm.iterate(whole(y), settings).figures
 
 
+def test_diversity_is_finite_where_all_observed_are_the_same(seed):
+    f, y = PlaneF(3), torch.ones(4, 3)
+    algorithm = DescriptorAlgorithm(learner(f, 0.1, 0.7), streams(seed), {"chains": y})
+    settings = Settings(revision=Langevin(step_size=0.1), revision_steps=1)
+    assert 1e3 < algorithm.iterate(whole(y), settings).figures["diversity"] < float("inf")
+
+
 def test_the_figures_of_algorithm_3_are_what_their_names_say(seed):
     f, g, y, s = PlaneF(3), nn.Linear(2, 3), torch.randn(4, 3), 0.7
     w = f.weight.detach().clone().squeeze(0)

@@ -96,7 +96,12 @@ def measure(name: str) -> None:
             "run.checkpoint_every=0",
         ]
         if 'source = "' not in packaged_recipes()[name]:
-            overrides += ["data.source=brick", "data.crop=random", "data.crops=200"]
+            overrides += [
+                "data.source=brick",
+                "data.resize=192",
+                "data.crop=random",
+                "data.crops=200",
+            ]
         recipe = coopkit.Recipe.read(name, overrides)
         coopkit.run(recipe, Path(folder) / "run", watchers=[watch])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
