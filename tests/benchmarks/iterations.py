@@ -109,7 +109,7 @@ def measure(name: str) -> None:
         "seconds": statistics.median(watch.seconds),
         "share": watch.share(),
         "peak": peak,
-        "chains": recipe.run.chains,
+        "chains": recipe.run.chains if recipe.revision else recipe.run.observed,
         "steps": recipe.settings(0).revision_steps or recipe.settings(0).inference_steps,
     }
     print(json.dumps(figures))
