@@ -166,27 +166,6 @@ def test_resume_forgets_metrics_after_the_checkpoint(tmp_path: Path):
     assert [line["iteration"] for line in metrics(folder)] == [1, 2, 3, 4]
 
 
-def test_another_run_is_not_written_over(tmp_path: Path):
-    run(tiny(), tmp_path)
-    with pytest.raises(RunError, match=r"already holds a run; --resume .* --overwrite .* --out"):
-        run(tiny(), tmp_path)
-
-
-@pytest.mark.parametrize("file", ["notes.txt", "recipe.toml"])
-def test_folder_of_somebody_else_is_left_alone(tmp_path: Path, file: str):
-    (tmp_path / file).write_text("seed = 1")
-    for overwrite in (False, True):
-        with pytest.raises(RunError, match="give another folder"):
-            run(tiny(), tmp_path, overwrite=overwrite)
-    assert [path.name for path in tmp_path.iterdir()] == [file]
-
-
-def test_file_is_no_folder(tmp_path: Path):
-    (tmp_path / "out").touch()
-    with pytest.raises(RunError, match="out is a file; a run needs a folder of its own"):
-        run(tiny(), tmp_path / "out")
-
-
 def test_overwrite_removes_the_run_and_nothing_else(tmp_path: Path):
     run(tiny("cooperative", "run.iterations=3"), tmp_path / "out")
     (tmp_path / "out" / "notes.txt").write_text("mine")
@@ -195,29 +174,6 @@ def test_overwrite_removes_the_run_and_nothing_else(tmp_path: Path):
     assert_same_run(tmp_path / "out", tmp_path / "fresh")
     assert not (tmp_path / "out" / "sheets" / "00000003.png").exists()
     assert (tmp_path / "out" / "notes.txt").exists()
-
-
-def test_overwrite_keeps_the_old_run_until_the_new_one_can_start(tmp_path: Path):
-    run(tiny(), tmp_path)
-    with pytest.raises(RecipeError, match="too small for kernels"):
-        run(
-            tiny("cooperative", "descriptor.kernels=[30]", 'descriptor.padding="none"'),
-            tmp_path,
-            overwrite=True,
-        )
-    assert len(metrics(tmp_path)) == 4
-
-
-def test_resume_and_overwrite_exclude_each_other(tmp_path: Path):
-    with pytest.raises(RunError, match="exclude each other"):
-        run(tiny(), tmp_path, resume=True, overwrite=True)
-
-
-def test_resume_with_another_recipe_names_the_keys(tmp_path: Path):
-    run(tiny(), tmp_path)
-    other = tiny("cooperative", "revision.step_size=0.02", "seed=2", "run.sheet_every=3")
-    with pytest.raises(RunError, match=r"another recipe: revision\.step_size, seed differ"):
-        run(other, tmp_path, resume=True)
 
 
 def change_checkpoint(folder: Path, **changes: Any) -> None:

@@ -1,0 +1,57 @@
+from pathlib import Path
+
+import pytest
+
+from coopkit.errors import RecipeError, RunError
+from coopkit.recipe import Recipe
+from coopkit.training import run
+
+TINY = Path(__file__).parent / "tiny"
+
+
+def tiny(*overrides: str) -> Recipe:
+    return Recipe.read(TINY / "cooperative.toml", overrides)
+
+
+def test_another_run_is_not_written_over(tmp_path: Path):
+    run(tiny(), tmp_path)
+    with pytest.raises(RunError, match=r"already holds a run; --resume .* --overwrite .* --out"):
+        run(tiny(), tmp_path)
+
+
+@pytest.mark.parametrize("file", ["notes.txt", "recipe.toml"])
+def test_folder_of_somebody_else_is_left_alone(tmp_path: Path, file: str):
+    (tmp_path / file).write_text("seed = 1")
+    for overwrite in (False, True):
+        with pytest.raises(RunError, match="give another folder"):
+            run(tiny(), tmp_path, overwrite=overwrite)
+    assert [path.name for path in tmp_path.iterdir()] == [file]
+
+
+def test_file_is_no_folder(tmp_path: Path):
+    (tmp_path / "out").touch()
+    with pytest.raises(RunError, match="out is a file; a run needs a folder of its own"):
+        run(tiny(), tmp_path / "out")
+
+
+def test_overwrite_keeps_the_old_run_until_the_new_one_can_start(tmp_path: Path):
+    run(tiny(), tmp_path)
+    with pytest.raises(RecipeError, match="too small for kernels"):
+        run(
+            tiny("descriptor.kernels=[30]", 'descriptor.padding="none"'),
+            tmp_path,
+            overwrite=True,
+        )
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 4
+
+
+def test_resume_and_overwrite_exclude_each_other(tmp_path: Path):
+    with pytest.raises(RunError, match="exclude each other"):
+        run(tiny(), tmp_path, resume=True, overwrite=True)
+
+
+def test_resume_with_another_recipe_names_the_keys(tmp_path: Path):
+    run(tiny(), tmp_path)
+    other = tiny("revision.step_size=0.02", "seed=2", "run.sheet_every=3")
+    with pytest.raises(RunError, match=r"another recipe: revision\.step_size, seed differ"):
+        run(other, tmp_path, resume=True)

@@ -1,0 +1,41 @@
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coopkit.streams import Order, stream_seed
+
+
+@given(
+    examples=st.integers(1, 30),
+    batch=st.integers(1, 40),
+    epochs=st.integers(1, 3),
+    seed=st.integers(0),
+)
+def test_every_epoch_covers_every_example_once(examples: int, batch: int, epochs: int, seed: int):
+    order = Order(examples, batch, seed)
+    size = min(examples, batch)
+    iterations = -(-epochs * examples // size)
+    seen = torch.cat([order.places(t) for t in range(iterations)])
+    for epoch in range(epochs):
+        part = seen[epoch * examples : (epoch + 1) * examples]
+        assert sorted(part.tolist()) == list(range(examples))
+
+
+@given(t=st.integers(0, 200), seed=st.integers(0, 2**64))
+def test_order_depends_on_seed_and_iteration_alone(t: int, seed: int):
+    walked = Order(7, 3, seed)
+    for before in range(t % 5):
+        walked.places(before)
+    assert torch.equal(walked.places(t), Order(7, 3, seed).places(t))
+
+
+def test_epochs_and_seeds_are_shuffled_differently():
+    order = Order(50, 50, 0)
+    assert not torch.equal(order.places(0), order.places(1))
+    assert not torch.equal(order.places(0), Order(50, 50, 1).places(0))
+
+
+def test_streams_of_other_purposes_have_other_seeds():
+    seeds = [stream_seed(s, p, n) for s in (0, 1) for p in ("draft", "order") for n in (0, 1)]
+    assert len(set(seeds)) == len(seeds)
+    assert stream_seed(3, "draft", 1) == stream_seed(3, "draft", 1)
