@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cached_property, partial
 from importlib import resources
 from pathlib import Path
 from typing import Literal
@@ -89,9 +89,10 @@ class Images:
         """The shape of one signal, (channels, height, width)."""
         return tuple(self.pixels.shape[1:])
 
+    @cached_property
     def fingerprint(self) -> str:
-        """Return a digest of the data set, by which a resumed run knows that it is the same."""
-        return hashlib.sha256(self.pixels.contiguous().numpy().tobytes()).hexdigest()
+        """A digest of the data set, by which a resumed run knows that it is the same."""
+        return hashlib.sha256(self.pixels.contiguous().numpy().data).hexdigest()
 
     def signals(self, places: Tensor) -> Tensor:
         """Return the signals at these places, (n, channels, height, width), float32."""

@@ -35,7 +35,7 @@ def state_of(run: "Run") -> Checkpoint:
             "streams": gather(torch.stack(streams).to(run.accelerator.device)),
             "scaler": scaler.state_dict() if scaler else None,
             "processes": run.accelerator.num_processes,
-            "data": run.images.fingerprint(),
+            "data": run.images.fingerprint,
             "signal_shape": run.images.shape,
             "mean": run.images.mean,
         },
@@ -53,7 +53,7 @@ def restore(run: "Run", state: Checkpoint) -> None:
             another kind of device.
     """
     training = state.training
-    if training["data"] != run.images.fingerprint():
+    if training["data"] != run.images.fingerprint:
         raise RunError(
             f"data.source {run.recipe.data.source!r} gives other images than those that the run "
             "began with; put them back, or begin another run"
