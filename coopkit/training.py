@@ -166,10 +166,10 @@ def run(
     training = build_run(recipe, folder, images)
     if resume and checkpoints:
         restore(training, load_checkpoint(checkpoints[-1]))
+    hooks = watching(registry().modules, (*file_watchers(), *watchers))
     if overwrite and training.is_main:
         clear_run(folder)
     training.accelerator.wait_for_everyone()
-    hooks = watching(registry().modules, (*file_watchers(), *watchers))
     with stopping_signals() as received:
         try:
             hooks.run_started(run=training)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from coopkit.errors import RecipeError, RunError
+from coopkit.errors import PluginError, RecipeError, RunError
 from coopkit.recipe import Recipe
 from coopkit.training import run
 
@@ -55,3 +55,10 @@ def test_resume_with_another_recipe_names_the_keys(tmp_path: Path):
     other = tiny("revision.step_size=0.02", "seed=2", "run.sheet_every=3")
     with pytest.raises(RunError, match=r"another recipe: revision\.step_size, seed differ"):
         run(other, tmp_path, resume=True)
+
+
+def test_overwrite_keeps_the_old_run_if_a_watcher_is_not_usable(tmp_path: Path):
+    run(tiny(), tmp_path)
+    with pytest.raises(PluginError, match="has no hook"):
+        run(tiny(), tmp_path, overwrite=True, watchers=[object()])
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 4
