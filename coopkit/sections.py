@@ -178,14 +178,18 @@ def structure_torch_optimizer(
 ) -> Scheduled[OptimizerTable]:
     """Check the arguments of an optimiser of torch.optim, by building it along the schedules."""
     schedules = {}
+    moments = {0}
     for key, value in arguments.items():
         if is_schedule(value):
             try:
                 schedules[key] = structure_schedule(Any, value, iterations)
+                moments.update(extreme_moments(schedules[key], iterations))
             except TableProblems as error:
                 raise TableProblems(list(error.under(key))) from error
-    extremes = {t for schedule in schedules.values() for t in extreme_moments(schedule, iterations)}
-    for t in sorted({0, *extremes}, reverse=True):
+            except ArithmeticError as error:
+                problem = f"has no value at some iteration of its schedule: {error}"
+                raise TableProblems([(key, problem)]) from error
+    for t in sorted(moments, reverse=True):
         try:
             values = {key: schedule.value(t) for key, schedule in schedules.items()}
             table = TorchOptimizer(name, {**arguments, **values})
