@@ -8,6 +8,7 @@ units. `name` is the word that a recipe uses for it.
 from abc import ABC, abstractmethod
 from typing import ClassVar, Protocol, TypeVar, runtime_checkable
 
+import attrs
 import pluggy
 import torch
 from torch import Tensor, nn
@@ -74,6 +75,49 @@ class Sampler(Protocol[S]):
 
 
 @runtime_checkable
+class FusedSampler(Sampler[S], Protocol[S]):
+    """A sampler that offers many steps at once, for speed."""
+
+    def run(self, target: Target, state: S, steps: int, rng: torch.Generator) -> S:
+        """Return what `steps` ≥ 1 calls of `step` give, each followed by `target.project`."""
+
+
+@attrs.frozen(kw_only=True)
+class Capabilities:
+    """What a sampler claims of its transition; `coopkit.testing` holds it to every claim.
+
+    A sampler states them as `capabilities: ClassVar[Capabilities]`. One that states none is held
+    to be exact, and to nothing else.
+
+    Attributes:
+        bias_order: p, when expectations under the invariant law differ from those under the target
+            by a multiple of δ^p; None for an exact sampler, whose invariant law is the target.
+        reversible: in equilibrium (x, x') and (x', x) have the same law.
+        equivariant: a rotation of the target and of the start rotates the law of the chains.
+        tempered: the field `temperature` T makes p^(1/T) the target, and T = 0 a descent.
+        gradients_per_step: evaluations of the score for each step after the first; None where
+            their number is not fixed.
+    """
+
+    bias_order: int | None = None
+    reversible: bool = False
+    equivariant: bool = False
+    tempered: bool = False
+    gradients_per_step: int | None = None
+
+
+@runtime_checkable
+class LinearOnGaussians(Protocol):
+    """A sampler whose step on a Gaussian is known: x' = m + A (x − m) + N(0, C)."""
+
+    def gaussian_step(self, precision: Tensor) -> tuple[Tensor, Tensor]:
+        """Return A and C, (d, d) float64 each, of a step on N(m, P⁻¹) with `precision` P (d, d).
+
+        P = 0 is the flat density, where nothing but the noise moves a chain.
+        """
+
+
+@runtime_checkable
 class Schedule(Protocol):
     """A number that depends on the learning iteration, and on nothing else."""
 
@@ -125,8 +169,11 @@ class Generator(Protocol):
 
 __all__ = [
     "INTERFACE_VERSION",
+    "Capabilities",
     "Descriptor",
+    "FusedSampler",
     "Generator",
+    "LinearOnGaussians",
     "Sampler",
     "Schedule",
     "Shape",

@@ -4,13 +4,15 @@ import attrs
 import torch
 from torch import Tensor
 
-from coopkit.interfaces import S, Sampler, Target
+from coopkit.interfaces import FusedSampler, S, Sampler, Target
 
 
 def run_chains(
     sampler: Sampler[S], target: Target, state: S, steps: int, rng: torch.Generator
 ) -> S:
     """Return the state after `steps` transitions; entries that the target holds stay fixed.
+
+    A sampler that offers a fused `run` is asked for all of them at once.
 
     Args:
         sampler: any sampler.
@@ -24,6 +26,9 @@ def run_chains(
     """
     if steps < 0:
         raise ValueError(f"steps is {steps}; it must be 0 or more")
+    if steps and isinstance(sampler, FusedSampler):
+        end: S = sampler.run(target, state, steps, rng)
+        return end
     for _ in range(steps):
         state = sampler.step(target, state, rng)
         held = target.project(state.position)

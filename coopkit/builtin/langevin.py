@@ -7,7 +7,7 @@ import torch
 from attrs.validators import ge, gt
 from torch import Tensor
 
-from coopkit.interfaces import Target
+from coopkit.interfaces import Capabilities, Target
 
 
 @attrs.frozen(eq=False)
@@ -42,6 +42,9 @@ class Langevin:
     """
 
     name: ClassVar[str] = "langevin"
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        bias_order=2, equivariant=True, tempered=True, gradients_per_step=1
+    )
 
     step_size: float = attrs.field(default=0.002, validator=gt(0))
     temperature: float = attrs.field(default=1.0, validator=ge(0))
@@ -56,3 +59,9 @@ class Langevin:
         drifted = x + 0.5 * self.step_size**2 * target.score(x)
         noise = torch.randn(x.shape, generator=rng, device=x.device, dtype=x.dtype)
         return LangevinState(drifted + self.step_size * self.temperature**0.5 * noise)
+
+    def gaussian_step(self, precision: Tensor) -> tuple[Tensor, Tensor]:
+        """Return A = I − δ²/2 · P and C = δ²T · I of a step on N(m, P⁻¹)."""
+        identity = torch.eye(len(precision), dtype=precision.dtype)
+        variance = self.step_size**2
+        return identity - variance / 2 * precision, variance * self.temperature * identity

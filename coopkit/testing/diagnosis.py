@@ -1,0 +1,89 @@
+"""From a pattern of failed checks to the mistakes that are likeliest behind it."""
+
+import json
+import math
+from collections.abc import Sequence
+from importlib import resources
+
+import attrs
+
+from coopkit.testing.records import Result
+
+CLUE_WIDTH = 0.1
+"""Relative width within which a measured clue speaks for a mistake."""
+
+UNSURE = 0.02
+"""How far from 0 and 1 the probability that a mistake fails a check is held."""
+
+
+@attrs.frozen
+class Mistake:
+    """A known mistake, and how the checks answer to it.
+
+    Attributes:
+        name: what is wrong, in a few words.
+        remedy: what would be right.
+        kills: the probability that each check fails, by name, as `make power` measured it.
+        clues: the numbers that one step shows, as multiples of what they should be.
+    """
+
+    name: str
+    remedy: str
+    kills: dict[str, float]
+    clues: dict[str, float]
+
+
+@attrs.frozen
+class Diagnosis:
+    """A mistake, and how likely it is among the known ones.
+
+    Attributes:
+        mistake: what is wrong, in a few words.
+        remedy: what would be right.
+        probability: given the failures, among the known mistakes, all equally likely before.
+    """
+
+    mistake: str
+    remedy: str
+    probability: float
+
+
+def known_mistakes() -> list[Mistake]:
+    """Return the mistakes whose patterns have been measured."""
+    text = (resources.files("coopkit.testing") / "mistakes.json").read_text(encoding="utf-8")
+    return [Mistake(**entry) for entry in json.loads(text)]
+
+
+def likeliest_mistakes(results: Sequence[Result], most: int = 3) -> list[Diagnosis]:
+    """Return the mistakes likeliest behind failed checks, likeliest first; none if none failed.
+
+    By Bayes' rule from the measured kill probabilities, as if the checks failed independently of
+    each other, and from the two factors that one step measures. A pattern that no known mistake
+    leaves is attributed to the nearest ones all the same.
+    """
+    seen = {found.check: found for found in results if found.status in ("passed", "failed")}
+    if not any(found.status == "failed" for found in seen.values()):
+        return []
+    mistakes = known_mistakes()
+    scores = [likelihood(mistake, seen) for mistake in mistakes]
+    weights = [math.exp(score - max(scores)) for score in scores]
+    ranked = sorted(zip(weights, mistakes, strict=True), key=lambda pair: -pair[0])
+    found = [Diagnosis(m.name, m.remedy, weight / sum(weights)) for weight, m in ranked]
+    return [each for each in found[:most] if each.probability > UNSURE]
+
+
+def likelihood(mistake: Mistake, seen: dict[str, Result]) -> float:
+    """Return the logarithm of the probability of what was seen under a mistake."""
+    total = 0.0
+    for name, found in seen.items():
+        kill = min(max(mistake.kills.get(name, 0.0), UNSURE), 1 - UNSURE)
+        total += math.log(kill if found.status == "failed" else 1 - kill)
+    for name, usual in mistake.clues.items():
+        for clue, value in seen[CLUES].clues.items() if CLUES in seen else ():
+            if clue == name:
+                total -= min(8.0, ((value - usual) / (CLUE_WIDTH * (0.5 + abs(usual)))) ** 2 / 2)
+    return total
+
+
+CLUES = "one-step[correlated]"
+"""The check whose measured factors tell mistakes apart."""

@@ -1,0 +1,197 @@
+"""Evidence against a sampler: statistics whose law is known when the sampler is right.
+
+A law check is an experiment that a right sampler fails with probability `LEVEL`. A sampler is
+called wrong only when `STAGES` independent experiments, with fresh seeds and ever more chains, all
+fail, so that a right one is called wrong with probability `FALSE_ALARM` = LEVEL ** STAGES. The
+first experiment is cheap, and nearly always the last.
+
+The levels are kept moderate on purpose: the normal approximations below are accurate there, and
+need not be trusted at one in a billion.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import NormalDist
+
+import attrs
+import torch
+from torch import Tensor
+
+LEVEL = 0.005
+STAGES = 4
+FALSE_ALARM = LEVEL**STAGES
+
+
+@attrs.frozen
+class Evidence:
+    """The outcome of one experiment.
+
+    Attributes:
+        figure: what was measured; beyond `bound` it speaks against the sampler.
+        bound: what a right sampler stays below, up to the false-alarm probability.
+        detail: which of the statistics is the figure, in words.
+        clues: measured numbers that tell one mistake from another, by name.
+    """
+
+    figure: float
+    bound: float
+    detail: str = ""
+    clues: Mapping[str, float] = attrs.field(factory=dict)
+
+    @property
+    def against(self) -> bool:
+        """Whether the figure is beyond the bound, or no number."""
+        return not self.figure <= self.bound
+
+
+def worst(evidence: Sequence[Evidence]) -> Evidence:
+    """Return the outcome that is furthest beyond its bound, with the clues of all."""
+    clues = {name: value for part in evidence for name, value in part.clues.items()}
+    ratios = [
+        math.inf if math.isnan(part.figure) else part.figure / max(part.bound, 1e-300)
+        for part in evidence
+    ]
+    return attrs.evolve(evidence[ratios.index(max(ratios))], clues=clues)
+
+
+def normal_bound(statistics: int, level: float = LEVEL) -> float:
+    """Return what |z| of all of so many standard normals stays below, with probability 1 − level.
+
+    By Bonferroni's inequality, so whatever the dependence between them.
+    """
+    return NormalDist().inv_cdf(1 - level / (2 * statistics))
+
+
+def z_test(z: Tensor, names: Sequence[str], level: float = LEVEL) -> Evidence:
+    """Return the evidence of statistics (n,) that are standard normal for a right sampler."""
+    if not bool(torch.isfinite(z).all()):
+        return Evidence(math.inf, normal_bound(len(z), level), "the chains left the finite numbers")
+    index = int(z.abs().argmax())
+    value = float(z[index])
+    detail = f"{names[index]} is {value:+.1f} standard errors off"
+    return Evidence(abs(value), normal_bound(len(z), level), detail)
+
+
+def moments(scores: Tensor) -> tuple[Tensor, list[str]]:
+    """Return Hermite functions of standard normals, uncorrelated and of variance 1, and names.
+
+    They are the means, the (co)variances, the third moments and the weights of the tails: all have
+    expectation 0 under N(0, I). Equations: He1 = z, He2 = z² − 1, He3 = z³ − 3z.
+
+    Args:
+        scores: (chains, d), float64.
+    """
+    dimension = scores.shape[1]
+    first, second = scores, (scores**2 - 1) / math.sqrt(2)
+    third = (scores**3 - 3 * scores) / math.sqrt(6)
+    tail = 2 * (1 - NormalDist().cdf(2.0))
+    beyond = ((scores.abs() > 2).double() - tail) / math.sqrt(tail * (1 - tail))
+    columns = [first, second, third, beyond]
+    names = [
+        f"{what} {i + 1}"
+        for what in ("mean", "variance", "third moment", "tail weight")
+        for i in range(dimension)
+    ]
+    for i in range(dimension):
+        for j in range(dimension):
+            if i < j:
+                columns.append(first[:, i : i + 1] * first[:, j : j + 1])
+                names.append(f"covariance {i + 1}, {j + 1}")
+            if i != j:
+                columns.append(second[:, i : i + 1] * first[:, j : j + 1])
+                names.append(f"third moment {i + 1}, {i + 1}, {j + 1}")
+    return torch.cat(columns, dim=1), names
+
+
+def normality(scores: Tensor, rng: torch.Generator) -> Evidence:
+    """Return the evidence that chains (chains, d) are not independent draws from N(0, I).
+
+    All moments of `moments` at half of the level, and a two-sample energy test against fresh
+    normals, which needs no choice of moments, at the other half.
+    """
+    scores = scores.double().cpu()
+    functions, names = moments(scores)
+    z = functions.sum(0) / math.sqrt(len(scores))
+    by_moments = z_test(z, names, LEVEL / 2)
+    if not math.isfinite(by_moments.figure):
+        return by_moments
+    part = scores[:ENERGY_CHAINS]
+    fresh = torch.randn(part.shape, generator=rng, dtype=torch.float64)
+    return worst([by_moments, energy_test(part, fresh, rng, LEVEL / 2)])
+
+
+ENERGY_CHAINS = 300
+"""Chains of each sample that an energy test compares; its cost is their square."""
+
+
+def energy_test(
+    first: Tensor, second: Tensor, rng: torch.Generator, level: float = LEVEL
+) -> Evidence:
+    """Return the evidence that two samples (n, d) come from different laws.
+
+    The statistic is the energy distance of Székely and Rizzo (2013), "Energy statistics",
+    2 E‖X − Y‖ − E‖X − X'‖ − E‖Y − Y'‖; its bound is the greatest that random permutations of the
+    pooled sample reach, which is exact at any sample size.
+    """
+    pooled = torch.cat([first, second]).double()
+    distances = torch.cdist(pooled, pooled)
+    permutations = math.ceil(1 / level) - 1
+    order = torch.rand(permutations, len(pooled), generator=rng).argsort(dim=1)
+    labels = torch.where(order < len(first), 1 / len(first), -1 / len(second)).double()
+    observed = torch.full((1, len(pooled)), 1 / len(first), dtype=torch.float64)
+    observed[:, len(first) :] = -1 / len(second)
+    labels = torch.cat([observed, labels])
+    energies = -((labels @ distances) * labels).sum(1)
+    figure, bound = float(energies[0]), float(energies[1:].max())
+    return Evidence(figure, bound, f"the energy distance between the samples is {figure:.2g}")
+
+
+def paired_test(functions: Tensor, names: Sequence[str], level: float = LEVEL) -> Evidence:
+    """Return the evidence that functions of independent chains (chains, n) have not mean 0.
+
+    The standard error is that of the sample.
+    """
+    chains = len(functions)
+    error = functions.std(0) / math.sqrt(chains)
+    return z_test(functions.mean(0) / error.clamp_min(1e-300), names, level)
+
+
+def independence(increments: Tensor, across_steps: bool) -> Evidence:
+    """Return the evidence that standardised increments (steps, chains, d) are not independent.
+
+    Products of neighbours in the order of chains, of coordinates and, with `across_steps`, of
+    steps have mean 0; the sums over all chains have the variance of a sum of independent ones.
+
+    Args:
+        increments: of mean 0 and variance 1 for a right sampler.
+        across_steps: whether the increments of different steps are independent as well.
+    """
+    chains = increments.shape[1]
+    names: list[str] = []
+    z: list[Tensor] = []
+
+    def add(name: str, axis: int, lag: int) -> None:
+        length = increments.shape[axis] - lag
+        products = increments.narrow(axis, lag, length) * increments.narrow(axis, 0, length)
+        names.append(f"correlation of {name} {lag} apart")
+        z.append(products.mean() * math.sqrt(products.numel()))
+
+    for lag in (1, 2, chains // 2):
+        add("chains", 1, lag)
+    for lag in range(1, increments.shape[2]):
+        add("coordinates", 2, lag)
+    for lag in (1, 2) if across_steps else ():
+        add("steps", 0, lag)
+    names.append("variance of the mean of all chains")
+    z.append(chi_square_score(chains * increments.mean(1) ** 2))
+    return z_test(torch.stack(z), names)
+
+
+def chi_square_score(squares: Tensor) -> Tensor:
+    """Return a standard normal from squares of independent standard normals.
+
+    By the cube root of Wilson and Hilferty (1931), "The distribution of chi-square".
+    """
+    spread = 2 / (9 * squares.numel())
+    cube_root: Tensor = squares.mean() ** (1 / 3)
+    return (cube_root - (1 - spread)) / math.sqrt(spread)

@@ -1,0 +1,1 @@
+"""Checks of a sampler's structure, on small scenes that Hypothesis draws."""

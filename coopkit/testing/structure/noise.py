@@ -1,0 +1,88 @@
+"""Noise that belongs to a chain: the same for it whoever else is in the batch."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from coopkit.streams import stream_seed
+
+REFILL: dict[str, str] = {"randn": "normal_", "rand": "uniform_"}
+"""How a tensor that a function without tensor arguments drew is drawn again in place."""
+
+BY_ENTRY = ("randn", "rand", "randint", "normal", "bernoulli", "poisson")
+"""Functions of torch that draw every entry by itself, beside those that work in place."""
+
+
+class OwnNoise(TorchFunctionMode):
+    """Give every chain its own stream while a sampler draws from one generator for all of them.
+
+    What is drawn with a chain axis, the first axis of that length, is drawn again row by row from
+    the chains' own streams; all else stays common to the batch. So a batch, a part of it and a
+    permutation of it see the same noise, chain by chain, and must take the same paths.
+
+    Args:
+        seed: of the chains' streams.
+        chains: which chains the rows of the batch are.
+    """
+
+    def __init__(self, seed: int, chains: Sequence[int]) -> None:
+        super().__init__()
+        self.streams = [
+            torch.Generator().manual_seed(stream_seed(seed, "chain", chain)) for chain in chains
+        ]
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Call a function of torch, and draw its result again if it is random."""
+        kwargs = dict(kwargs or {})
+        drawn = func(*args, **kwargs)
+        if kwargs.get("generator") is None or not isinstance(drawn, Tensor):
+            return drawn
+        by_entry = func.__name__ in BY_ENTRY or func.__name__.endswith("_")
+        if not by_entry or len(self.streams) not in drawn.shape:
+            return drawn
+        del kwargs["generator"]
+        axis = list(drawn.shape).index(len(self.streams))
+        for row, stream in enumerate(self.streams):
+            self.draw_again(func, drawn, axis, row, args, {**kwargs, "generator": stream})
+        return drawn
+
+    def draw_again(
+        self,
+        func: Callable[..., Any],
+        drawn: Tensor,
+        axis: int,
+        row: int,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
+        """Fill one row of what a random function drew from the chain's own stream."""
+        place, stream = drawn.select(axis, row), kwargs["generator"]
+        name = func.__name__
+        if name in REFILL:
+            getattr(place, REFILL[name])(generator=stream)
+        elif name == "randint":
+            bounds = [value for value in args if isinstance(value, int)]
+            low, high = ([0, *bounds])[-2:]
+            place.random_(kwargs.get("low", low), kwargs.get("high", high), generator=stream)
+        elif name.endswith("_"):
+            getattr(place, name)(*(rowed(v, drawn, axis, row) for v in args[1:]), **kwargs)
+        else:
+            parts = [rowed(value, drawn, axis, row) for value in args]
+            kwargs = {key: rowed(value, drawn, axis, row) for key, value in kwargs.items()}
+            place.copy_(func(*parts, **kwargs))
+
+
+def rowed(value: Any, drawn: Tensor, axis: int, row: int) -> Any:
+    """Return the part of an argument that belongs to one row."""
+    if isinstance(value, Tensor) and value.shape == drawn.shape:
+        return value.select(axis, row)
+    return value

@@ -1,0 +1,97 @@
+"""Checks of structure on paths: whose noise, whose values and which steps they depend on."""
+
+import copy
+from typing import Any
+
+import attrs
+import torch
+
+from coopkit.interfaces import FusedSampler, Sampler
+from coopkit.sampling import run_chains
+from coopkit.targets import MaskedTarget
+from coopkit.testing.structure.properties import close, demand, same
+from coopkit.testing.structure.scenes import Scene
+
+
+def reproducible(sampler: Sampler[Any], scene: Scene) -> None:
+    """The same generator gives the same bits, whatever ran in between; another does not."""
+    once = scene.walk(sampler)
+    scene.walk(sampler, scene.start + 1, seed=scene.seed + 1)
+    same(scene.walk(sampler), once, "the same seed gives other chains after another run")
+    many = scene.start[:1].expand(16, *scene.start.shape[1:]).contiguous()
+    longer = attrs.evolve(scene, start=many, steps=10)
+    ends = [longer.walk(sampler, seed=seed) for seed in (scene.seed, scene.seed + 1)]
+    demand(not torch.equal(*ends), "another seed gives the same chains")
+
+
+def resumes(sampler: Sampler[Any], scene: Scene) -> None:
+    """n + m steps are n steps, and then m from the saved state with a sampler just made."""
+    rng, again = scene.stream(), scene.stream()
+    fresh = copy.deepcopy(sampler)
+    state = sampler.init(scene.target, scene.start)
+    whole = run_chains(sampler, scene.target, state, scene.steps + 2, rng)
+    state = fresh.init(scene.target, scene.start)
+    saved = copy.deepcopy(run_chains(fresh, scene.target, state, scene.steps, again))
+    rest = run_chains(copy.deepcopy(fresh), scene.target, saved, 2, again)
+    same(whole.position, rest.position, "a run in two parts ends elsewhere than a run in one")
+
+
+def own_path(sampler: Sampler[Any], scene: Scene) -> None:
+    """A chain's path does not depend on what the other chains are."""
+    chains = list(range(len(scene.start)))
+    changed = scene.start.clone()
+    changed[-1] = 3 - 2 * changed[-1]
+    ends = [scene.walk(sampler, start, chains)[:-1] for start in (scene.start, changed)]
+    close(ends[0], ends[1], "changing one chain changes the path of another")
+
+
+def chain_count(sampler: Sampler[Any], scene: Scene) -> None:
+    """A chain's path does not depend on how many chains there are."""
+    chains = list(range(len(scene.start)))
+    whole = scene.walk(sampler, None, chains)
+    part = scene.walk(sampler, scene.start[:-1], chains[:-1])
+    close(whole[:-1], part, "leaving one chain out changes the path of another")
+
+
+def permuted(sampler: Sampler[Any], scene: Scene) -> None:
+    """Permuting the chains permutes the results."""
+    chains = list(range(len(scene.start)))
+    end = scene.walk(sampler, None, chains)
+    turned = scene.walk(sampler, scene.start.flip(0), chains[::-1])
+    close(end.flip(0), turned, "chains in another order take other paths")
+
+
+def masked(sampler: Sampler[Any], scene: Scene) -> None:
+    """Entries that a target holds keep their bits, signed zeros and tiny numbers too."""
+    rng = scene.stream(scene.seed + 1)
+    free = torch.rand(scene.start.shape, generator=rng, device=rng.device) < 0.5
+    held = scene.start.clone()
+    held[held == 0] = -0.0
+    masked = attrs.evolve(scene, target=MaskedTarget(scene.target, free, held))
+    end = masked.walk(sampler, scene.start + 0.5)
+    kept = torch.equal(end[~free], held[~free])
+    kept = kept and torch.equal(end[~free].signbit(), held[~free].signbit())
+    demand(kept, "an entry that the target holds has moved")
+
+
+def fused(sampler: Sampler[Any], scene: Scene) -> None:
+    """A fused run agrees with repeated steps, and holds what the target holds at each of them."""
+    assert isinstance(sampler, FusedSampler)
+    rng = scene.stream(scene.seed + 1)
+    free = torch.rand(scene.start.shape, generator=rng, device=rng.device) < 0.5
+    for target in (scene.target, MaskedTarget(scene.target, free, scene.start)):
+        start, streams = scene.start + 0.5, [scene.stream(), scene.stream()]
+        state = sampler.init(target, start)
+        for _ in range(scene.steps):
+            state = sampler.step(target, state, streams[0])
+            state = attrs.evolve(state, position=target.project(state.position))
+        whole = sampler.run(target, sampler.init(target, start), scene.steps, streams[1])
+        close(state.position, whole.position, "the fused run ends elsewhere than its steps")
+        for name, value in attrs.asdict(state, recurse=False).items():
+            if isinstance(value, torch.Tensor):
+                close(value, getattr(whole, name), f"the fused run leaves another {name}")
+
+
+def offers_run(sampler: Sampler[Any]) -> str:
+    """Let a check apply to samplers with a fused run."""
+    return "" if isinstance(sampler, FusedSampler) else "it offers no fused run"

@@ -1,0 +1,140 @@
+"""What the checks of structure put before a sampler: small targets, starts and seeds."""
+
+from contextlib import nullcontext
+from typing import Any
+
+import attrs
+import torch
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from coopkit.interfaces import Sampler, Target
+from coopkit.sampling import run_chains
+from coopkit.targets import InferenceTarget, RevisionTarget, frozen
+from coopkit.testing.strategies import (
+    SEEDS,
+    DrawnDescriptor,
+    chain_batches,
+    descriptors,
+    linear_generators,
+    signal_shapes,
+)
+from coopkit.testing.structure.noise import OwnNoise
+
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+
+
+@attrs.frozen(eq=False)
+class Scene:
+    """Chains before a target.
+
+    Attributes:
+        target: what the sampler sees; its chains are those of `start`.
+        start: where they start, (chains, ...).
+        steps: how many to take, 1 or more.
+        seed: of the noise.
+        network: that the target is made of, if any.
+    """
+
+    target: Target
+    start: Tensor
+    steps: int
+    seed: int
+    network: nn.Module | None = None
+
+    def __repr__(self) -> str:
+        """Say what matters of a counter-example."""
+        kind = type(self.network).__name__ if self.network else "an elementwise Gaussian"
+        values = self.start.tolist() if self.start.numel() < 9 else "..."
+        shape, dtype = tuple(self.start.shape), str(self.start.dtype).removeprefix("torch.")
+        return f"{self.steps} steps from {values}, {shape} {dtype}, on {kind}, seed {self.seed}"
+
+    def stream(self, seed: int | None = None) -> torch.Generator:
+        """Return the stream of the noise, or another."""
+        device = self.start.device
+        return torch.Generator(device).manual_seed(self.seed if seed is None else seed)
+
+    def walk(
+        self,
+        sampler: Sampler[Any],
+        start: Tensor | None = None,
+        chains: list[int] | None = None,
+        seed: int | None = None,
+    ) -> Tensor:
+        """Return where the chains stand after the steps.
+
+        Args:
+            sampler: what moves them.
+            start: another start.
+            chains: which chains the rows are; each has noise of its own then.
+            seed: of other noise.
+        """
+        start = self.start if start is None else start
+        own = nullcontext() if chains is None else OwnNoise(self.seed, chains)
+        with own:
+            state = sampler.init(self.target, start)
+            end = run_chains(sampler, self.target, state, self.steps, self.stream(seed))
+        position: Tensor = end.position
+        return position
+
+
+def elementwise(start: Tensor, reference_std: float) -> Target:
+    """Return a Gaussian of independent entries, of any shape: precisions 1 to 3, means not 0."""
+    shape = start.shape[1:]
+    slope = torch.linspace(-1, 1, max(1, shape.numel()), dtype=start.dtype).reshape(shape)
+    slope = slope.to(start.device)
+
+    def f(y: Tensor) -> Tensor:
+        value: Tensor = slope * y - (1.5 + slope / 2) * y * y / 2
+        return value.reshape(len(y), -1).sum(1)
+
+    return RevisionTarget(f, reference_std)
+
+
+@st.composite
+def elementwise_scenes(draw: st.DrawFn, min_chains: int = 1, min_dims: int = 0) -> Scene:
+    """Draw scenes of a Gaussian of independent entries, 1 to 5 dimensions, either dtype."""
+    shapes = signal_shapes(min_dims=min_dims)
+    batch = draw(chain_batches(st.integers(min_chains, 5), shapes)).to(
+        draw(st.sampled_from(DEVICES))
+    )
+    target = elementwise(batch, draw(st.sampled_from([1.0, 0.5, float("inf")])))
+    return Scene(target, batch, draw(st.integers(1, 4)), draw(SEEDS))
+
+
+@st.composite
+def descriptor_scenes(draw: st.DrawFn, min_chains: int = 1) -> Scene:
+    """Draw scenes before a network, frozen as in training, that may have batch normalisation."""
+    drawn: DrawnDescriptor = draw(descriptors())
+    start = start_for(draw, drawn.signal_shape, min_chains)
+    target = RevisionTarget(frozen(drawn.network), drawn.reference_std)
+    return Scene(target, start, draw(st.integers(1, 4)), draw(SEEDS), drawn.network)
+
+
+@st.composite
+def posterior_scenes(draw: st.DrawFn, min_chains: int = 1) -> Scene:
+    """Draw scenes of inference: latents of a linear generator, one signal for all chains."""
+    drawn = draw(linear_generators())
+    height, width = drawn.weight.shape
+    start = start_for(draw, (width,), min_chains)
+    seed = draw(SEEDS)
+    rng = torch.Generator().manual_seed(seed)
+    signals = torch.randn(1, height, generator=rng)
+    target = InferenceTarget(frozen(drawn.network), signals, drawn.noise_std)
+    return Scene(target, start, draw(st.integers(1, 4)), seed, drawn.network)
+
+
+def start_for(draw: st.DrawFn, shape: tuple[int, ...], min_chains: int) -> Tensor:
+    """Draw float32 chains of signals of a shape."""
+    chains, float32 = st.integers(min_chains, 5), st.just(torch.float32)
+    return draw(chain_batches(chains, st.just(shape), float32))
+
+
+def scenes(min_chains: int = 1) -> st.SearchStrategy[Scene]:
+    """Return a strategy for every kind of scene."""
+    return st.one_of(
+        elementwise_scenes(min_chains), descriptor_scenes(min_chains), posterior_scenes(min_chains)
+    )
+
+
+__all__ = ["Scene", "descriptor_scenes", "elementwise_scenes", "scenes"]
