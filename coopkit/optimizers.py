@@ -6,8 +6,10 @@ iteration into an optimiser that is already running.
 """
 
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar
+from types import NoneType, UnionType
+from typing import Any, ClassVar, Union, get_args, get_origin
 
 import attrs
 import torch
@@ -194,15 +196,15 @@ class TorchOptimizer:
             raise ValueError(f"{self.name} does not fit this training loop; Adam does")
         signature = inspect.signature(TORCH_OPTIMIZERS[self.name])
         accepted = [key for key in list(signature.parameters)[1:] if key not in UNUSABLE]
-        for key in self.arguments:
+        for key, value in self.arguments.items():
             if key not in accepted:
                 raise ValueError(f"{self.name} takes no {key!r}; {did_you_mean(key, accepted)}")
+            if not fits(value, signature.parameters[key].annotation):
+                said = f"{key} = {value!r}"
+                raise ValueError(f"{self.name} cannot use {said:.100}: it is of the wrong type")
         try:
             TORCH_OPTIMIZERS[self.name]([nn.Parameter(torch.zeros(2, 2))], **self.arguments)
-        except TypeError as error:
-            said = ", ".join(f"{key} = {value!r}" for key, value in self.arguments.items())
-            raise ValueError(f"{self.name} cannot use {said}: one is of the wrong type") from error
-        except (ValueError, AssertionError) as error:
+        except (ValueError, TypeError, AssertionError, RuntimeError) as error:
             raise ValueError(f"{self.name} refuses its arguments: {error}") from error
 
     def settings(self, group: Mapping[str, Any]) -> dict[str, Any]:
@@ -212,6 +214,27 @@ class TorchOptimizer:
     def build(self, network: nn.Module, example: Tensor) -> Optimizer:
         """Return the optimiser of a network; the example is not needed."""
         return TORCH_OPTIMIZERS[self.name](network.parameters(), **self.arguments)
+
+
+def fits(value: Any, annotation: Any) -> bool:
+    """Whether a value that TOML has is of the type of an argument; nan and None never are."""
+    if get_origin(annotation) in (UnionType, Union):
+        return any(fits(value, choice) for choice in get_args(annotation))
+    if get_origin(annotation) is tuple:
+        entries = get_args(annotation)
+        listed = isinstance(value, list | tuple) and len(value) == len(entries)
+        return listed and all(map(fits, value, entries))
+    if annotation is float:
+        return value == value if type(value) is float else type(value) is int and small(value)
+    if annotation is int:
+        return type(value) is int
+    known = isinstance(annotation, type) and annotation is not inspect.Parameter.empty
+    return annotation is not NoneType and isinstance(value, annotation) if known else True
+
+
+def small(number: int) -> bool:
+    """Whether a whole number is in the range of floats."""
+    return abs(number) <= sys.float_info.max
 
 
 OptimizerTable = Capped | TorchOptimizer

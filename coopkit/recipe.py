@@ -11,7 +11,8 @@ import attrs
 import tomli_w
 
 from coopkit.algorithms import Settings
-from coopkit.data import DIGITS, PHOTOGRAPHS, DataTable
+from coopkit.conversion import convert, one_line, quoted
+from coopkit.data import DataTable
 from coopkit.errors import RecipeError, did_you_mean
 from coopkit.sections import (
     Chain,
@@ -22,7 +23,7 @@ from coopkit.sections import (
     resolve,
     structure_section,
 )
-from coopkit.tables import Raw, Scheduled, TableProblems, convert
+from coopkit.tables import Raw, Scheduled, TableProblems, check_writable
 
 AlgorithmName = Literal["descriptor", "generator", "cooperative"]
 
@@ -95,8 +96,10 @@ class Recipe:
         text = recipe_text(source)
         try:
             raw = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+        except ValueError as error:
             raise RecipeError(str(source), [f"this is not TOML: {error}"]) from error
+        except RecursionError as error:
+            raise RecipeError(str(source), ["this is TOML nested too deeply to read"]) from error
         return cls.from_tables(raw, str(source), overrides)
 
     @classmethod
@@ -108,12 +111,14 @@ class Recipe:
         Raises:
             RecipeError: with every problem.
         """
-        tables = deepcopy(dict(raw))
         try:
+            check_writable(raw)
+            tables = deepcopy(dict(raw))
             apply_overrides(tables, overrides)
+            check_writable(tables)
             return structure_recipe(cls, tables)
         except TableProblems as error:
-            problems = [f"{path} {sentence}" for path, sentence in error.items]
+            problems = [one_line(f"{path} {sentence}") for path, sentence in error.items]
             raise RecipeError(source, problems) from error
 
     def settings(self, t: int) -> Settings:
@@ -194,17 +199,24 @@ def apply_override(tables: dict[str, Any], override: str) -> None:
     path, equals, text = override.partition("=")
     keys = path.strip().split(".")
     if not equals or not all(keys):
-        raise TableProblems([(f"--set {override}", "must be --set table.key=value")])
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()
+        said = override if override.isprintable() else ascii(override)
+        raise TableProblems([(f"--set {said}", "must be --set table.key=value")])
     table = tables
     for key in keys[:-1]:
         table = table.setdefault(key, {})
         if not isinstance(table, dict):
-            raise TableProblems([(path, f"cannot be set: {key!r} is not a table")])
-    table[keys[-1]] = value
+            where = ".".join(map(quoted, keys))
+            raise TableProblems([(where, f"cannot be set: {key!r} is not a table")])
+    table[keys[-1]] = override_value(text)
+
+
+def override_value(text: str) -> Any:
+    """Return the value that a text says in TOML, or else the text as a bare word."""
+    try:
+        table = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        return text.strip()
+    return table["value"] if len(table) == 1 else text.strip()
 
 
 def structure_recipe(cls: type[Recipe], tables: dict[str, Any]) -> Recipe:
@@ -234,7 +246,6 @@ def structure_recipe(cls: type[Recipe], tables: dict[str, Any]) -> Recipe:
         raise TableProblems(problems)
     raw = {"algorithm": parts["algorithm"], "seed": parts["seed"]}
     raw |= {name: resolve(parts[name]) for name in names}
-    raw["data"]["source"] = resolve_source(parts["data"].source)
     return cls(**parts, raw=raw)
 
 
@@ -259,20 +270,15 @@ def misplaced(algorithm: str, tables: Raw) -> list[tuple[str, str]]:
     problems = []
     for key in tables:
         if key not in known:
-            problems.append((key, f"is no table or key of a recipe; {did_you_mean(key, known)}"))
+            problems.append(
+                (quoted(key), f"is no table or key of a recipe; {did_you_mean(key, known)}")
+            )
         elif key not in Recipe.KEYS and key not in TABLES[algorithm]:
             problems.append((key, f'is of no use to algorithm = "{algorithm}"; remove the table'))
     for name in TABLES[algorithm]:
         if name not in tables and name not in OPTIONAL[algorithm]:
             problems.append((name, f'is missing; algorithm = "{algorithm}" needs this table'))
     return problems
-
-
-def resolve_source(source: str) -> str:
-    """Return a source that means the same from any folder."""
-    if source in (*PHOTOGRAPHS, DIGITS):
-        return source
-    return str(Path(source).expanduser().absolute())
 
 
 def plain(value: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Any, get_args
 import attrs
 import docstring_parser
 
-from coopkit.tables import describe
+from coopkit.conversion import describe
 
 
 @attrs.frozen

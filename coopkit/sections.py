@@ -1,12 +1,14 @@
 """The tables of a recipe: their classes, how they are checked, how they are written out."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import attrs
 from attrs.validators import ge
 
-from coopkit.data import DataTable
+from coopkit.conversion import quoted, refuse, shorten
+from coopkit.data import DIGITS, PHOTOGRAPHS, DataTable
 from coopkit.interfaces import Sampler, Schedule
 from coopkit.optimizers import Capped, OptimizerTable, TorchOptimizer
 from coopkit.tables import (
@@ -15,7 +17,7 @@ from coopkit.tables import (
     TableProblems,
     find_class,
     is_schedule,
-    refuse,
+    numbers_along,
     structure,
     structure_schedule,
     structure_scheduled,
@@ -114,14 +116,17 @@ def structure_section(name: str, raw: Any, iterations: int) -> Any:
         TableProblems: with all that is wrong in it.
     """
     if not isinstance(raw, Mapping):
-        raise TableProblems([("", f"must be a table, not {raw!r}")])
+        raise TableProblems([("", str(refuse(raw, Any)))])
     if name in ("descriptor", "generator"):
         return structure_network(name, raw, iterations)
     if name in ("revision", "inference"):
         return structure_chain(raw, iterations)
     if name in SCHEDULABLE:
         return structure_scheduled(SCHEDULABLE[name], raw, iterations)
-    return structure(PLAIN[name], raw)
+    table = structure(PLAIN[name], raw)
+    if isinstance(table, DataTable):
+        resolve_source(table.source)
+    return table
 
 
 def structure_chain(raw: Raw, iterations: int) -> Chain:
@@ -183,25 +188,29 @@ def structure_torch_optimizer(
         if is_schedule(value):
             try:
                 schedules[key] = structure_schedule(Any, value, iterations)
-                moments.update(extreme_moments(schedules[key], iterations))
+                moments |= extreme_moments(schedules[key], iterations)
             except TableProblems as error:
-                raise TableProblems(list(error.under(key))) from error
-            except ArithmeticError as error:
-                problem = f"has no value at some iteration of its schedule: {error}"
-                raise TableProblems([(key, problem)]) from error
+                raise TableProblems(list(error.under(quoted(key)))) from error
+            except ValueError as error:
+                raise TableProblems([(quoted(key), str(error))]) from error
     for t in sorted(moments, reverse=True):
         try:
             values = {key: schedule.value(t) for key, schedule in schedules.items()}
             table = TorchOptimizer(name, {**arguments, **values})
-        except (ValueError, ArithmeticError) as error:
+        except ValueError as error:
             at = f"at iteration {t} of its schedules: " if t else ""
             raise TableProblems([("", f"{at}{error}")]) from error
     return Scheduled(table, schedules)
 
 
-def extreme_moments(schedule: Schedule, iterations: int) -> tuple[int, int]:
-    """Return the iterations at which a schedule is lowest and highest."""
-    return min(range(iterations), key=schedule.value), max(range(iterations), key=schedule.value)
+def extreme_moments(schedule: Schedule, iterations: int) -> set[int]:
+    """Return the iterations at which a schedule is lowest and highest.
+
+    Raises:
+        ValueError: it has no finite number at one that is checked.
+    """
+    numbers = dict(numbers_along(schedule, iterations))
+    return {min(numbers, key=numbers.__getitem__), max(numbers, key=numbers.__getitem__)}
 
 
 def resolve(part: Any) -> dict[str, Any]:
@@ -219,5 +228,24 @@ def resolve(part: Any) -> dict[str, Any]:
         return values
     if isinstance(part, TorchOptimizer):
         return {"name": part.name, **part.arguments}
+    if isinstance(part, DataTable):
+        return {**attrs.asdict(part), "source": resolve_source(part.source)}
     values = attrs.asdict(part)
     return {"name": part.name, **values} if isinstance(part, Capped) else values
+
+
+def resolve_source(source: str) -> str:
+    """Return a source that means the same from any folder.
+
+    Raises:
+        TableProblems: it is empty, or in the home folder of a user who is not there.
+    """
+    if not source:
+        raise TableProblems([("source", "must not be empty")])
+    if source in (*PHOTOGRAPHS, DIGITS):
+        return source
+    try:
+        return str(Path(source).expanduser().absolute())
+    except RuntimeError as error:
+        problem = f"is in the home folder of nobody: {shorten(repr(source), 100)}"
+        raise TableProblems([("source", problem)]) from error

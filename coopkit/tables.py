@@ -4,21 +4,25 @@ cattrs converts the values; what is here adds what it leaves out: no silent conv
 of every field rather than of the first that fails, schedules in place of numbers, and paths.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from difflib import get_close_matches
-from functools import partial
-from types import NoneType, UnionType
-from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from math import isfinite
+from typing import Any, Generic, TypeVar
 
 import attrs
-from cattrs import BaseValidationError, Converter
+from cattrs import BaseValidationError
 
+from coopkit.conversion import convert, converter, describe, quoted, refuse, shorten, unwritable
 from coopkit.errors import PluginError, did_you_mean
 from coopkit.interfaces import Schedule
+from coopkit.optimizers import TorchOptimizer
 from coopkit.plugins import registry
 
 T = TypeVar("T")
 Raw = Mapping[str, Any]
+
+EVERY = 50_000
+"""Iterations of a run of which each is checked where numbers follow schedules."""
 
 
 class TableProblems(Exception):
@@ -55,8 +59,8 @@ class Scheduled(Generic[T]):
 
 def change(table: T, values: Mapping[str, Any]) -> T:
     """Return a table with other values; a torch optimiser's are among its arguments."""
-    if hasattr(table, "arguments"):
-        return attrs.evolve(table, arguments={**table.arguments, **values})  # type: ignore[misc]
+    if isinstance(table, TorchOptimizer):
+        return attrs.evolve(table, arguments={**table.arguments, **values})
     return attrs.evolve(table, **values)  # type: ignore[misc]
 
 
@@ -90,7 +94,7 @@ def structure_scheduled(cls: type[T], raw: Raw, iterations: int | None) -> Sched
     """
     fields = attrs.fields_dict(cls)  # type: ignore[arg-type]
     problems = [
-        (key, f"is no key of this table; {did_you_mean(key, list(fields))}")
+        (quoted(key), f"is no key of this table; {did_you_mean(key, list(fields))}")
         for key in raw
         if key not in fields
     ]
@@ -115,9 +119,34 @@ def structure_scheduled(cls: type[T], raw: Raw, iterations: int | None) -> Sched
     if problems:
         raise TableProblems(problems)
     try:
-        return Scheduled(cls(**values), schedules)
+        return check_together(Scheduled(cls(**values), schedules), iterations or 1)
     except ValueError as error:
         raise TableProblems([("", str(error))]) from error
+
+
+def check_together(scheduled: Scheduled[T], iterations: int) -> Scheduled[T]:
+    """Check the numbers of a table that follow schedules against the others, and return it.
+
+    Raises:
+        ValueError: the class does not take those of some iteration together.
+    """
+    if scheduled.schedules and hasattr(scheduled.table, "__attrs_post_init__"):
+        for t in moments(iterations):
+            try:
+                scheduled.at(t)
+            except ValueError as error:
+                raise ValueError(f"at iteration {t} of its schedules: {error}") from error
+    return scheduled
+
+
+def check_writable(tables: Raw) -> None:
+    """Refuse tables that could not be written to a file.
+
+    Raises:
+        TableProblems: with every such value.
+    """
+    if problems := list(unwritable(tables)):
+        raise TableProblems(problems)
 
 
 def is_schedule(value: object) -> bool:
@@ -147,12 +176,40 @@ def structure_schedule(annotation: Any, raw: Raw, iterations: int | None) -> Sch
 def check_schedule(field: "attrs.Attribute[Any]", schedule: Schedule, iterations: int) -> Any:
     """Run a field's validator along a schedule; return its value at 0."""
     number = round if field.type is int else float
-    for t in range(iterations):
+    for t, value in numbers_along(schedule, iterations):
         try:
-            check_field(field, number(schedule.value(t)))
-        except (ValueError, ArithmeticError) as error:
+            check_field(field, number(value))
+        except ValueError as error:
             raise ValueError(f"at iteration {t} of its schedule: {error}") from error
     return number(schedule.value(0))
+
+
+def moments(iterations: int) -> Iterator[int]:
+    """Yield the iterations at which schedules are checked, among them the first and the last.
+
+    They are all of a run of up to EVERY; of a longer one the first EVERY, and then about as many
+    at equal distances.
+    """
+    first = min(EVERY, iterations)
+    return chain(range(first), range(first, iterations, iterations // first), (iterations - 1,))
+
+
+def numbers_along(schedule: Schedule, iterations: int) -> Iterator[tuple[int, float]]:
+    """Yield the iterations at which a schedule is checked, and its numbers there.
+
+    Raises:
+        ValueError: the schedule has no finite number at one of them.
+    """
+    for t in moments(iterations):
+        try:
+            value = schedule.value(t)
+            finite = isfinite(value)
+        except (ArithmeticError, TypeError) as error:
+            why = error.args[-1] if error.args else type(error).__name__
+            raise ValueError(f"has no value at iteration {t} of its schedule: {why}") from error
+        if not finite:
+            raise ValueError(f"at iteration {t} of its schedule: must be finite: {value}")
+        yield t, value
 
 
 def check_field(field: "attrs.Attribute[Any]", value: T) -> T:
@@ -165,7 +222,8 @@ def check_field(field: "attrs.Attribute[Any]", value: T) -> T:
         try:
             field.validator(None, field, value)
         except (ValueError, TypeError) as error:
-            raise ValueError(str(error.args[0]).replace(f"'{field.name}' ", "", 1)) from error
+            said = str(error.args[0]) if error.args else f"cannot be {shorten(repr(value), 100)}"
+            raise ValueError(said.replace(f"'{field.name}' ", "", 1)) from error
     return value
 
 
@@ -186,98 +244,6 @@ def find_class(kind: str, raw: Raw, default: str | None = None) -> type[Any]:
         raise TableProblems([(key, f"is unknown: {error}")]) from error
 
 
-def describe(annotation: Any) -> str:
-    """Say in words what a field of this type must be."""
-    names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
-    if annotation in names:
-        return names[annotation]
-    arguments = get_args(annotation)
-    if get_origin(annotation) is Literal:
-        return " or ".join(repr(argument) for argument in arguments)
-    if get_origin(annotation) in (UnionType, Union):
-        return ", or ".join(
-            describe(argument) for argument in arguments if argument is not NoneType
-        )
-    if get_origin(annotation) is tuple:
-        if arguments[-1] is not Ellipsis:
-            return f"a list of {' and '.join(map(describe, arguments))}"
-        return f"a list, each entry {describe(arguments[0])}"
-    return "a table"
-
-
-def convert(value: Any, annotation: Any) -> Any:
-    """Convert one value of a recipe to the type of its field, strictly.
-
-    Raises:
-        ValueError: naming what was found and what would be right.
-        TableProblems: for a nested table.
-    """
-    return converter.structure(value, annotation)
-
-
-def refuse(value: Any, annotation: Any) -> ValueError:
-    """Return the error for a value of the wrong type."""
-    hint = ""
-    if isinstance(value, str) and get_origin(annotation) is Literal:
-        close = get_close_matches(value, [str(choice) for choice in get_args(annotation)], n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-    return ValueError(f"must be {describe(annotation)}, not {shorten(repr(value), 100)}{hint}")
-
-
-def shorten(text: str, width: int) -> str:
-    """Return a text that is not longer than a message can bear."""
-    return text if len(text) <= width else f"{text[: width - 4]} ..."
-
-
-def strict(*accepted: type) -> Callable[[Any, Any], Any]:
-    """Return a hook that takes these types only; true and false are no numbers."""
-
-    def hook(value: Any, annotation: Any) -> Any:
-        if not isinstance(value, accepted) or (bool not in accepted and isinstance(value, bool)):
-            raise refuse(value, annotation)
-        if annotation is float and value != value:
-            raise refuse(value, annotation)
-        try:
-            return annotation(value)
-        except OverflowError as error:
-            raise refuse(value, annotation) from error
-
-    return hook
-
-
-def one_of(value: Any, annotation: Any) -> Any:
-    """Take a value that is among the choices of a Literal."""
-    if value not in get_args(annotation) or isinstance(value, bool):
-        raise refuse(value, annotation)
-    return value
-
-
-def either(value: Any, annotation: Any) -> Any:
-    """Take a value that fits one of the types of a union."""
-    for choice in get_args(annotation):
-        if choice is NoneType:
-            continue
-        try:
-            return converter.structure(value, choice)
-        except ValueError:
-            continue
-    raise refuse(value, annotation)
-
-
-def listed(value: Any, annotation: Any) -> tuple[Any, ...]:
-    """Take a list whose entries all fit."""
-    if not isinstance(value, list | tuple):
-        raise refuse(value, annotation)
-    kinds = get_args(annotation)
-    if kinds[-1] is Ellipsis:
-        kinds = kinds[:1] * len(value)
-    try:
-        pairs = zip(value, kinds, strict=True)
-        return tuple(converter.structure(entry, kind) for entry, kind in pairs)
-    except ValueError as error:
-        raise refuse(value, annotation) from error
-
-
 def nested(value: Any, annotation: Any) -> Any:
     """Take a table in a table, as strictly as the outer one."""
     if not isinstance(value, Mapping):
@@ -285,16 +251,4 @@ def nested(value: Any, annotation: Any) -> Any:
     return structure(annotation, value)
 
 
-def has_origin(origins: tuple[Any, ...], annotation: Any) -> bool:
-    """Whether a type is a Literal, a union or a tuple, by what it is made from."""
-    return get_origin(annotation) in origins
-
-
-converter = Converter()
-converter.register_structure_hook(int, strict(int))
-converter.register_structure_hook(float, strict(int, float))
-converter.register_structure_hook(str, strict(str))
-converter.register_structure_hook(bool, strict(bool))
 converter.register_structure_hook_func(attrs.has, nested)
-for origins, take in (((Literal,), one_of), ((UnionType, Union), either), ((tuple,), listed)):
-    converter.register_structure_hook_func(partial(has_origin, origins), take)

@@ -188,7 +188,7 @@ def test_torch_optimizers_by_name(name):
         ("Adam", {"maximize": True}, "Adam takes no 'maximize'"),
         ("Adam", {"lrr": 0.1}, "Adam takes no 'lrr'; did you mean 'lr'?"),
         ("Adam", {"lr": -1.0}, "Adam refuses its arguments: Invalid learning rate: -1.0"),
-        ("SGD", {"momentum": "much"}, "SGD cannot use momentum = 'much': one is of the wrong type"),
+        ("SGD", {"momentum": "much"}, "SGD cannot use momentum = 'much': it is of the wrong type"),
         ("LBFGS", {}, "LBFGS does not fit this training loop; Adam does"),
         ("Adam", {"params": []}, "Adam takes no 'params'; known: "),
     ],

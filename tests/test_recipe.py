@@ -254,4 +254,4 @@ def test_a_short_dip_of_a_rate_of_torch_is_seen():
 def test_a_rate_of_torch_that_cannot_be_computed_is_a_problem():
     hyperbola = '{schedule="polynomial", a=1.0, b=10.0, kappa=1000.0}'
     (problem,) = problems_of(f'generator.optimizer={{name="Adam", lr={hyperbola}}}')
-    assert problem.startswith("generator.optimizer.lr has no value at some iteration")
+    assert problem.startswith("generator.optimizer.lr has no value at iteration 0 of its schedule")

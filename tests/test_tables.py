@@ -139,3 +139,40 @@ def test_a_short_dip_of_a_long_schedule_is_seen():
     with pytest.raises(TableProblems) as caught:
         structure_scheduled(Outer, {"number": stairs}, iterations=20_000)
     assert caught.value.items[0][1].startswith("at iteration 5 of its schedule")
+
+
+def speechless(_: object, __: object, value: object) -> None:
+    if value == 7:
+        raise ValueError
+
+
+@attrs.frozen(kw_only=True)
+class Pair:
+    low: float = 0.0
+    high: float = 1.0
+    number: int = attrs.field(default=1, validator=speechless)
+    arguments: tuple[float, ...] = (0.5,)
+
+    def __attrs_post_init__(self) -> None:
+        if self.low >= self.high:
+            raise ValueError(f"low {self.low} must be under high {self.high}")
+
+
+def test_numbers_that_follow_schedules_are_checked_together_at_every_iteration():
+    rising = {"schedule": "linear", "start": 0, "end": 2}
+    with pytest.raises(TableProblems) as caught:
+        structure_scheduled(Pair, {"low": rising}, iterations=10)
+    said = "at iteration 5 of its schedules: low 1.0 must be under high 1.0"
+    assert caught.value.items == [("", said)]
+
+
+def test_a_field_may_have_any_name_beside_a_schedule():
+    rising = {"schedule": "linear", "start": 0, "end": 1}
+    table = structure_scheduled(Pair, {"low": rising, "arguments": [0.25]}, iterations=10)
+    assert table.at(5) == Pair(low=0.5, arguments=(0.25,))
+
+
+def test_a_validator_that_says_nothing_still_gives_a_sentence():
+    with pytest.raises(TableProblems) as caught:
+        structure(Pair, {"number": 7})
+    assert caught.value.items == [("number", "cannot be 7")]
