@@ -56,6 +56,10 @@ class Interpolation(WarmUp):
         """Return the share of the way that is gone, from 0 at t = 0 to 1 at t = iterations."""
         return min(t / self.iterations, 1.0)
 
+    def between(self, share: float) -> float:
+        """Return the number at a share of the straight way, exactly `start` at 0, `end` at 1."""
+        return self.start * (1 - share) + self.end * share
+
 
 @attrs.frozen(kw_only=True)
 class Linear(Interpolation):
@@ -72,7 +76,7 @@ class Linear(Interpolation):
 
     def after_warmup(self, t: int) -> float:
         """Return the point on the line."""
-        return self.start + (self.end - self.start) * self.progress(t)
+        return self.between(self.progress(t))
 
 
 @attrs.frozen(kw_only=True)
@@ -90,8 +94,7 @@ class Cosine(Interpolation):
 
     def after_warmup(self, t: int) -> float:
         """Return the point on the cosine."""
-        weight = (1 + math.cos(math.pi * self.progress(t))) / 2
-        return self.end + (self.start - self.end) * weight
+        return self.between((1 - math.cos(math.pi * self.progress(t))) / 2)
 
 
 def not_zero(instance: object, attribute: "Attribute[float]", value: float) -> None:
@@ -117,12 +120,14 @@ class Exponential(Interpolation):
     end: float = attrs.field(validator=not_zero)
 
     def __attrs_post_init__(self) -> None:
-        if self.start * self.end < 0:
+        if (self.start < 0) != (self.end < 0):
             raise ValueError(f"start {self.start} and end {self.end} must have the same sign")
 
     def after_warmup(self, t: int) -> float:
         """Return the point on the exponential."""
-        return float(self.start * (self.end / self.start) ** self.progress(t))
+        share = self.progress(t)
+        size = abs(self.start) ** (1 - share) * abs(self.end) ** share
+        return float(math.copysign(size, self.start))
 
 
 @attrs.frozen(kw_only=True)
