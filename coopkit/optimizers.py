@@ -6,7 +6,6 @@ iteration into an optimiser that is already running.
 """
 
 import inspect
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from types import NoneType, UnionType
 from typing import Any, ClassVar, Union, get_args, get_origin
@@ -199,13 +198,26 @@ class TorchOptimizer:
         for key, value in self.arguments.items():
             if key not in accepted:
                 raise ValueError(f"{self.name} takes no {key!r}; {did_you_mean(key, accepted)}")
-            if not fits(value, signature.parameters[key].annotation):
-                said = f"{key} = {value!r}"
-                raise ValueError(f"{self.name} cannot use {said:.100}: it is of the wrong type")
+            annotation = signature.parameters[key].annotation
+            if not fits(value, annotation):
+                raise ValueError(f"{self.name} wants {key} to be {wanted(annotation)}: {value!r}")
         try:
             TORCH_OPTIMIZERS[self.name]([nn.Parameter(torch.zeros(2, 2))], **self.arguments)
         except (ValueError, TypeError, AssertionError, RuntimeError) as error:
             raise ValueError(f"{self.name} refuses its arguments: {error}") from error
+
+    def rehearse(self) -> None:
+        """Make one update, for the arguments that torch looks at no earlier.
+
+        Raises:
+            ValueError: torch cannot update with these arguments.
+        """
+        parameter = nn.Parameter(torch.ones(2, 2))
+        parameter.grad = torch.ones(2, 2)
+        try:
+            TORCH_OPTIMIZERS[self.name]([parameter], **self.arguments).step()
+        except (ValueError, ArithmeticError, RuntimeError) as error:
+            raise ValueError(f"{self.name} cannot use its arguments: {error}") from error
 
     def settings(self, group: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments, all of which may change during a run."""
@@ -225,16 +237,21 @@ def fits(value: Any, annotation: Any) -> bool:
         listed = isinstance(value, list | tuple) and len(value) == len(entries)
         return listed and all(map(fits, value, entries))
     if annotation is float:
-        return value == value if type(value) is float else type(value) is int and small(value)
+        largest = torch.finfo(torch.float32).max
+        return type(value) in (int, float) and (abs(value) <= largest or value == float("inf"))
     if annotation is int:
         return type(value) is int
     known = isinstance(annotation, type) and annotation is not inspect.Parameter.empty
     return annotation is not NoneType and isinstance(value, annotation) if known else True
 
 
-def small(number: int) -> bool:
-    """Whether a whole number is in the range of floats."""
-    return abs(number) <= sys.float_info.max
+def wanted(annotation: Any) -> str:
+    """Say what `fits` the type of an argument."""
+    words = {float: "a number up to 3e38", int: "a whole number", bool: "true or false"}
+    if get_origin(annotation) is tuple:
+        return f"a list of {' and '.join(map(wanted, get_args(annotation)))}"
+    choices = get_args(annotation) or (annotation,)
+    return next((words[choice] for choice in choices if choice in words), "a text")
 
 
 OptimizerTable = Capped | TorchOptimizer

@@ -197,6 +197,7 @@ def structure_torch_optimizer(
         try:
             values = {key: schedule.value(t) for key, schedule in schedules.items()}
             table = TorchOptimizer(name, {**arguments, **values})
+            table.rehearse()
         except ValueError as error:
             at = f"at iteration {t} of its schedules: " if t else ""
             raise TableProblems([("", f"{at}{error}")]) from error

@@ -188,7 +188,11 @@ def test_torch_optimizers_by_name(name):
         ("Adam", {"maximize": True}, "Adam takes no 'maximize'"),
         ("Adam", {"lrr": 0.1}, "Adam takes no 'lrr'; did you mean 'lr'?"),
         ("Adam", {"lr": -1.0}, "Adam refuses its arguments: Invalid learning rate: -1.0"),
-        ("SGD", {"momentum": "much"}, "SGD cannot use momentum = 'much': it is of the wrong type"),
+        ("SGD", {"momentum": "much"}, "SGD wants momentum to be a number up to 3e38: 'much'"),
+        ("Adam", {"amsgrad": "no"}, "Adam wants amsgrad to be true or false: 'no'"),
+        ("Adam", {"foreach": 2}, "Adam wants foreach to be true or false: 2"),
+        ("Muon", {"ns_steps": 2.5}, "Muon wants ns_steps to be a whole number: 2.5"),
+        ("Muon", {"adjust_lr_fn": 1}, "Muon wants adjust_lr_fn to be a text: 1"),
         ("LBFGS", {}, "LBFGS does not fit this training loop; Adam does"),
         ("Adam", {"params": []}, "Adam takes no 'params'; known: "),
     ],
@@ -196,3 +200,13 @@ def test_torch_optimizers_by_name(name):
 def test_what_torch_optim_does_not_know_is_answered(name, arguments, sentence):
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}"):
         TorchOptimizer(name, arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [("Muon", {"ns_steps": 100}), ("ASGD", {"lambd": -1.0, "lr": 1.0})],
+)
+def test_arguments_that_torch_looks_at_in_its_update_are_tried_out(name, arguments):
+    table = TorchOptimizer(name, arguments)
+    with pytest.raises(ValueError, match=f"^{name} cannot use its arguments: "):
+        table.rehearse()

@@ -103,7 +103,7 @@ def test_a_strategy_of_a_plugins_own_takes_the_place_of_the_kits():
     check()
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(tables=recipe_tables())
 @example(tables={"a\nb": 1, "": 2, "run": {"c\u2028d": 3, "e" * 5000: 4}})
 @example(tables=set_in(SMALL.raw, "data.source", "\udcff"))
@@ -151,6 +151,7 @@ def test_no_text_gives_a_traceback(path: Path, text: str):
 @settings(max_examples=150, deadline=None)
 @given(said=st.lists(overrides(), max_size=3))
 @example(said=["seed=" + "9" * 5000])
+@example(said=["seed=0x" + "f" * 5000, "data.source=\udcff"])
 @example(said=["seed=" + "[" * 5000])
 @example(said=["a." * 5000 + "b=1"])
 @example(said=["a\nb"])
@@ -203,20 +204,20 @@ def test_an_unknown_key_is_refused_and_named(
 @pytest.mark.parametrize(
     ("optimizer", "said"),
     [
-        ('{name="Adam", lr=nan}', "cannot use lr = nan: it is of the wrong type"),
-        ('{name="Adam", lr=true}', "cannot use lr = True: it is of the wrong type"),
-        ('{name="Adam", lr=0x' + "f" * 300 + "}", "cannot use lr = "),
-        ('{name="SGD", lr=0.1, momentum=nan}', "cannot use momentum = nan"),
-        ('{name="SGD", lr=0.1, dampening="x"}', "cannot use dampening = 'x'"),
-        ('{name="Adam", amsgrad="no"}', "cannot use amsgrad = 'no'"),
-        ('{name="Adam", foreach=2}', "cannot use foreach = 2"),
-        ('{name="Adam", betas=[]}', "cannot use betas = []"),
-        ('{name="Adam", betas=[0.5]}', "cannot use betas = [0.5]"),
-        ('{name="Adam", betas={a=1}}', "cannot use betas = {'a': 1}"),
-        ('{name="Adam", betas=[0.5, 1979-05-27]}', "cannot use betas = [0.5, datetime"),
+        ('{name="Adam", lr=nan}', "wants lr to be a number up to 3e38: nan"),
+        ('{name="Adam", lr=true}', "wants lr to be a number up to 3e38: True"),
+        ('{name="Adam", lr=1e39}', "wants lr to be a number up to 3e38: 1e+39"),
+        ('{name="Adam", lr=0x' + "f" * 300 + "}", "wants lr to be a number up to 3e38"),
+        ('{name="SGD", lr=0.1, momentum=nan}', "wants momentum to be a number up to 3e38: nan"),
+        ('{name="SGD", lr=0.1, dampening="x"}', "wants dampening to be a number up to 3e38: 'x'"),
+        ('{name="Adam", amsgrad="no"}', "wants amsgrad to be true or false: 'no'"),
+        ('{name="Adam", betas=[]}', "wants betas to be a list of a number up to 3e38 and a"),
+        ('{name="Adam", betas=[0.5]}', "wants betas to be a list of"),
+        ('{name="Adam", betas={a=1}}', "wants betas to be a list of"),
+        ('{name="Adam", betas=[0.5, 1979-05-27]}', "wants betas to be a list of"),
         ('{name="Adam", foreach=true, fused=true}', "refuses its arguments"),
-        ('{name="Muon", ns_steps=2.5}', "cannot use ns_steps = 2.5"),
-        ('{name="Adam", betas={schedule="constant", at=0.5}}', "cannot use betas = 0.5"),
+        ('{name="Muon", ns_steps=100}', "cannot use its arguments: Number of steps must be"),
+        ('{name="Adam", betas={schedule="constant", at=0.5}}', "wants betas to be a list of"),
         ('{name="Adam", lr={schedule="constant", at=inf}}', "lr at iteration 0 of its schedule"),
         ('{name="Adam", lr={schedule="linear", start=-inf, end=inf}}', "must be finite: nan"),
     ],
