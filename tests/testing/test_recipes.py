@@ -23,7 +23,7 @@ from coopkit.testing.recipes import recipes, right_tables
 TINY = Path(__file__).parent.parent / "tiny" / "cooperative.toml"
 SMALL = Recipe.read(TINY)
 
-KEY = r"""(?:[A-Za-z0-9_-]+|'[^']*'|"[^"]*")"""
+KEY = r"""(?:[A-Za-z0-9_-]+|'(?:[^'\\]|\\.)*'|"[^"]*")"""
 PROBLEM = re.compile(rf"(?:--set .*|{KEY}(?:\.{KEY})*) \S.*")
 UNREADABLE = re.compile(r"this is (not )?TOML\b.*")
 
@@ -31,15 +31,16 @@ UNREADABLE = re.compile(r"this is (not )?TOML\b.*")
 def problems_of(make: Any, *arguments: Any) -> list[str]:
     """Return the problems of what may be a recipe, after checking that each is a good line."""
     try:
-        make(*arguments)
+        recipe = make(*arguments)
     except RecipeError as error:
         problems = list(error.problems)
     else:
+        assert recipe.to_toml().encode()
         return []
     assert problems
     for problem in problems:
         assert PROBLEM.fullmatch(problem) or UNREADABLE.fullmatch(problem), problem
-        assert len(problem.splitlines()) == 1
+        assert problem.isprintable(), "neither line breaks nor what a terminal would obey"
         assert len(problem) <= 1000
     return problems
 
@@ -65,7 +66,7 @@ def optimizers_at(recipe: Recipe, t: int) -> list[object]:
     return [network.optimizer.at(t) for network in networks if network is not None]
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(recipe=recipes())
 @example(recipe=Recipe.read(TINY, ["data.source=a\r\n\u2028\t\x00 ü/\U0001f9ea"]))
 @example(recipe=Recipe.read(TINY, ["descriptor.reference_std=inf", "seed=340282366920938463463"]))
@@ -82,7 +83,7 @@ def test_a_recipe_that_is_written_out_and_read_back_is_the_same(path: Path, reci
         assert optimizers_at(again, t) == optimizers_at(recipe, t)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(recipe=recipes(["generator"]))
 def test_recipes_of_one_algorithm_have_its_tables(recipe: Recipe):
     assert recipe.algorithm == "generator"
@@ -103,9 +104,11 @@ def test_a_strategy_of_a_plugins_own_takes_the_place_of_the_kits():
     check()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(tables=recipe_tables())
 @example(tables={"a\nb": 1, "": 2, "run": {"c\u2028d": 3, "e" * 5000: 4}})
+@example(tables={"'\"": 1, "\\": 2})
+@example(tables=set_in(SMALL.raw, "descriptor.reference_std", 10**400))
 @example(tables=set_in(SMALL.raw, "data.source", "\udcff"))
 @example(tables=set_in(SMALL.raw, "data.source", "~nobody-of-this-name/photos"))
 @example(tables=set_in(SMALL.raw, "descriptor.optimizer", {"name": "Adam", "a\nb": 1}))
@@ -137,7 +140,7 @@ def test_what_cannot_even_be_shown_is_refused(path: str, value: object, said: st
     assert said in problem
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(text=recipe_texts())
 @example(text="[" * 5000)
 @example(text="seed = " + "9" * 5000)
@@ -154,13 +157,13 @@ def test_no_text_gives_a_traceback(path: Path, text: str):
 @example(said=["seed=0x" + "f" * 5000, "data.source=\udcff"])
 @example(said=["seed=" + "[" * 5000])
 @example(said=["a." * 5000 + "b=1"])
-@example(said=["a\nb"])
+@example(said=["a\nb", "\x1b[31m"])
 @example(said=["seed.a\nb=1", "run.\n=1"])
 def test_no_overrides_give_a_traceback(said: list[str]):
     problems_of(Recipe.read, TINY, said)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(text=recipe_texts(), said=st.lists(overrides(), max_size=2))
 @example(text=TINY.read_text(), said=[])
 @example(text=TINY.read_text(), said=["data.source=\udcff"])
@@ -189,7 +192,7 @@ def tables_in(tables: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield from tables_in(value)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(tables=right_tables(), data=st.data(), start=st.text(max_size=9))
 def test_an_unknown_key_is_refused_and_named(
     tables: dict[str, Any], data: st.DataObject, start: str
