@@ -7,6 +7,8 @@ without loading torch.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from coopkit.testing.needs import needed_extra
+
 if TYPE_CHECKING:
     from coopkit.testing.checks import CHECKS
     from coopkit.testing.conformance import check_sampler, checks_of, parametrize_with_checks
@@ -43,7 +45,8 @@ HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in HOMES:
         raise AttributeError(f"module 'coopkit.testing' has no attribute {name!r}")
-    return getattr(import_module(f"coopkit.testing.{HOMES[name]}"), name)
+    with needed_extra():
+        return getattr(import_module(f"coopkit.testing.{HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

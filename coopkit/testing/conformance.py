@@ -8,7 +8,8 @@ import attrs
 from coopkit.errors import CoopkitError, did_you_mean
 from coopkit.interfaces import Sampler
 from coopkit.testing.checks import CHECKS
-from coopkit.testing.records import Check, Profile, Result, chosen_seed
+from coopkit.testing.defaults import chosen_profile, chosen_seed
+from coopkit.testing.records import Check, Profile, Result
 
 if TYPE_CHECKING:
     import pytest
@@ -52,28 +53,43 @@ class SamplerCheck:
         if found.status == "failed":
             detail = f"{self.reason} ({found.detail})"
             return attrs.evolve(found, status="expected failure", detail=detail)
-        detail = f"expected to fail: {self.reason}; remove it from expected_failures"
+        why = f"does not apply, {found.detail}" if found.status == "not applicable" else "passes"
+        detail = f"it {why}, but was expected to fail: {self.reason}; expect that no longer"
         return attrs.evolve(found, status="unexpected pass", detail=detail)
 
     def __call__(self) -> None:
-        """Run the check as a test.
+        """Run the check as a test; one that does not apply to the sampler is skipped.
 
         Raises:
             NonConformingError: the sampler fails it, or passes what it was expected to fail.
         """
         import pytest
 
+        __tracebackhide__ = True
         found = self.result()
+        if found.status == "not applicable":
+            pytest.skip(found.detail)
         if found.status == "expected failure":
             pytest.xfail(found.detail)
-        if not found.passed:
+        if found.status != "passed":
             raise NonConformingError(sentence(self.sampler, found))
+
+
+def applies(bound: SamplerCheck) -> bool:
+    """Whether a check has something to say: it applies, is expected to fail, or raises."""
+    try:
+        return bool(bound.reason) or not bound.check.applies(bound.sampler)
+    except Exception:
+        return True
 
 
 def sentence(sampler: Sampler[Any], found: Result) -> str:
     """Return what a failed check says to the sampler's author."""
+    head = f"{sampler} breaks {found.check}: {found.detail}."
+    if found.status == "unexpected pass":
+        head = f"{sampler}, {found.check}: {found.detail}."
     return (
-        f"{sampler} breaks {found.check}: {found.detail}.\n"
+        f"{head}\n"
         f"The check: {found.meaning} [{found.source}].\n"
         f"Figure {found.figure:.4g}, bound {found.bound:.4g}; a right sampler fails with "
         f"probability {found.false_alarm:.1g}. See it again with --coopkit-seed {found.seed}."
@@ -83,7 +99,7 @@ def sentence(sampler: Sampler[Any], found: Result) -> str:
 def checks_of(
     sampler: Sampler[Any],
     *,
-    profile: Profile = "full",
+    profile: Profile | None = None,
     seed: int | None = None,
     expected_failures: Reasons | None = None,
 ) -> Iterator[SamplerCheck]:
@@ -91,13 +107,14 @@ def checks_of(
 
     Args:
         sampler: an instance of an attrs class.
-        profile: "full", or "quick" for an editor's loop, with fewer chains and examples.
+        profile: "full", or "quick" for an editor's loop, with fewer chains and examples; None for
+            COOPKIT_PROFILE, or else "full".
         seed: of all randomness; None for COOPKIT_SEED, or else a new one.
         expected_failures: why checks are expected to fail, by name; one that passes is a failure.
 
     Raises:
         TypeError: `sampler` is a class, or no attrs class.
-        CoopkitError: `expected_failures` names no check.
+        CoopkitError: `expected_failures` names no check, or there is no such profile.
     """
     if isinstance(sampler, type) or not attrs.has(type(sampler)):
         what = f"the class {sampler.__name__}" if isinstance(sampler, type) else repr(sampler)
@@ -107,6 +124,7 @@ def checks_of(
     if unknown := sorted(set(reasons) - set(names)):
         hint = did_you_mean(unknown[0], names)
         raise CoopkitError(f"expected_failures: there is no check {unknown[0]!r}; {hint}")
+    profile = chosen_profile(profile)
     for check in CHECKS:
         yield SamplerCheck(sampler, check, profile, reasons.get(check.name, ""), seed)
 
@@ -114,7 +132,7 @@ def checks_of(
 def check_sampler(
     sampler: Sampler[Any],
     *,
-    profile: Profile = "full",
+    profile: Profile | None = None,
     seed: int | None = None,
     expected_failures: Reasons | None = None,
     selected: Callable[[str], bool] = lambda name: True,
@@ -123,14 +141,15 @@ def check_sampler(
 
     Args:
         sampler: an instance of an attrs class.
-        profile: "full", or "quick" for an editor's loop, with fewer chains and examples.
+        profile: "full", or "quick" for an editor's loop, with fewer chains and examples; None for
+            COOPKIT_PROFILE, or else "full".
         seed: of all randomness; None for COOPKIT_SEED, or else a new one. Every result names it.
         expected_failures: why checks are expected to fail, by name; one that passes is a failure.
         selected: which checks to run, by name; all if left out.
 
     Raises:
         TypeError: `sampler` is a class, or no attrs class.
-        CoopkitError: `expected_failures` names no check.
+        CoopkitError: `expected_failures` names no check, or there is no such profile.
     """
     seed = chosen_seed(seed)
     bound = checks_of(sampler, profile=profile, seed=seed, expected_failures=expected_failures)
@@ -140,7 +159,7 @@ def check_sampler(
 def parametrize_with_checks(
     samplers: Iterable[Sampler[Any]],
     *,
-    profile: Profile = "full",
+    profile: Profile | None = None,
     seed: int | None = None,
     expected_failures: Reasons | None = None,
 ) -> "pytest.MarkDecorator":
@@ -150,13 +169,14 @@ def parametrize_with_checks(
 
     Args:
         samplers: instances.
-        profile: "full", or "quick" for fewer chains and examples.
-        seed: of all randomness; None for the option --coopkit-seed, or else a new one each time.
+        profile: "full", or "quick" for fewer chains and examples; None for the option
+            --coopkit-profile.
+        seed: of all randomness; None for the option --coopkit-seed.
         expected_failures: why checks are expected to fail, by name; one that passes is a failure.
 
     Raises:
         TypeError: a sampler is a class, or no attrs class.
-        CoopkitError: `expected_failures` names no check.
+        CoopkitError: `expected_failures` names no check, or there is no such profile.
     """
     import pytest
 
@@ -166,6 +186,6 @@ def parametrize_with_checks(
         for check in checks_of(
             sampler, profile=profile, seed=seed, expected_failures=expected_failures
         )
-        if check.reason or not check.check.applies(sampler)
+        if applies(check)
     ]
     return pytest.mark.parametrize("check", found, ids=str)

@@ -49,9 +49,11 @@ class Diagnosis:
 
 
 def known_mistakes() -> list[Mistake]:
-    """Return the mistakes whose patterns have been measured."""
-    text = (resources.files("coopkit.testing") / "mistakes.json").read_text(encoding="utf-8")
-    return [Mistake(**entry) for entry in json.loads(text)]
+    """Return the mistakes whose patterns have been measured; none before they have been."""
+    file = resources.files("coopkit.testing") / "mistakes.json"
+    if not file.is_file():
+        return []
+    return [Mistake(**entry) for entry in json.loads(file.read_text(encoding="utf-8"))]
 
 
 def likeliest_mistakes(results: Sequence[Result], most: int = 3) -> list[Diagnosis]:
@@ -64,7 +66,8 @@ def likeliest_mistakes(results: Sequence[Result], most: int = 3) -> list[Diagnos
     seen = {found.check: found for found in results if found.status in ("passed", "failed")}
     if not any(found.status == "failed" for found in seen.values()):
         return []
-    mistakes = known_mistakes()
+    if not (mistakes := known_mistakes()):
+        return []
     scores = [likelihood(mistake, seen) for mistake in mistakes]
     weights = [math.exp(score - max(scores)) for score in scores]
     ranked = sorted(zip(weights, mistakes, strict=True), key=lambda pair: -pair[0])

@@ -1,7 +1,7 @@
 """Checks and results, and the running of one check on one sampler."""
 
+import inspect
 import os
-import secrets
 import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -27,6 +27,10 @@ EXAMPLES: Mapping[Profile, int] = {"quick": 4, "full": 60}
 
 Applies = Callable[[Sampler[Any]], str]
 """Says why a check does not apply to a sampler; nothing where it does."""
+
+
+SMALLEST = "smallest example: "
+"""How the note begins that says what a property was tried on."""
 
 
 def always(sampler: Sampler[Any]) -> str:
@@ -115,14 +119,14 @@ class Check:
             seed: of all randomness.
             profile: how many chains or examples.
         """
-        outcome, stages = Evidence(0.0, 0.0), 0
+        outcome, stages, reason = Evidence(0.0, 0.0), 0, ""
         status: Status = "not applicable"
-        if not (reason := self.applies(sampler)):
-            try:
+        try:
+            if not (reason := self.applies(sampler)):
                 outcome, stages = self.measure(sampler, seed, profile)
                 status = "failed" if outcome.against else "passed"
-            except Exception as error:
-                outcome, status = Evidence(float("inf"), 0.0, told(error)), "failed"
+        except Exception as error:
+            outcome, status = Evidence(float("inf"), 0.0, told(error, sampler)), "failed"
         return Result(
             check=self.name,
             status=status,
@@ -157,25 +161,30 @@ def hold(rule: Property, sampler: Sampler[Any], seed: int, examples: int) -> Evi
     try:
         rule(sampler, examples, seed)
     except Violation as violation:
-        return Evidence(violation.figure, 0.0, told(violation))
+        return Evidence(violation.figure, 0.0, told(violation, sampler))
     return Evidence(0.0, 0.0)
 
 
-def told(error: Exception) -> str:
-    """Return an error in words: what Hypothesis notes of it, and where a foreign one was raised."""
-    notes = " ".join(" ".join(getattr(error, "__notes__", ())).split())
+def told(error: Exception, sampler: Sampler[Any]) -> str:
+    """Return an error in words: the smallest example of it, and where a foreign one was raised."""
+    if isinstance(error, ExceptionGroup):
+        return told(error.exceptions[0], sampler)
+    notes = [note for note in getattr(error, "__notes__", ()) if note.startswith(SMALLEST)]
+    example = f"; {notes[0]}" if notes else ""
     if isinstance(error, Violation):
-        return f"{error}. {notes}".rstrip(". ")
+        return f"{error}{example}"
+    return f"raised {type(error).__name__}: {error}{place(error, sampler)}{example}"
+
+
+def place(error: Exception, sampler: Sampler[Any]) -> str:
+    """Return where an error was raised: the last line of the sampler's own file, if it is there."""
     frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
-    return f"raised {type(error).__name__}: {error}{place} {notes}".rstrip()
-
-
-def chosen_seed(seed: int | None) -> int:
-    """Return a seed: the given one, that of COOPKIT_SEED, or a new one."""
-    if seed is not None:
-        return seed
-    return int(os.environ.get("COOPKIT_SEED") or secrets.randbelow(2**31))
+    try:
+        own = inspect.getfile(type(sampler))
+    except (OSError, TypeError):
+        own = ""
+    last = ([frame for frame in frames if frame.filename == own] or frames)[-1:]
+    return "".join(f" ({os.path.basename(frame.filename)}:{frame.lineno})" for frame in last)
 
 
 def capabilities_of(sampler: Sampler[Any]) -> Capabilities:
