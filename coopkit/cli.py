@@ -202,6 +202,38 @@ def plain(text: str) -> Any:
 
 
 @cli.command()
+@click.argument("name")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set one of its fields."
+)
+@click.option(
+    "--profile",
+    type=click.Choice(["quick", "full"]),
+    default="full",
+    help="quick has fewer chains and examples, for an editor's loop; full if left out.",
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), help="Of all randomness; a new one if left out."
+)
+@click.option("--only", multiple=True, metavar="CHECK", help="A check, or a family of them.")
+@click.option(
+    "--expect-failure",
+    "expected",
+    multiple=True,
+    metavar="CHECK=REASON",
+    help="Expect a check to fail; that it passes is a failure then.",
+)
+def check(**asked: Any) -> None:
+    """Prove or refute that the sampler NAME, or module:Class, is right; status 1 if it fails."""
+    from coopkit.testing.terminal import Request
+    from coopkit.testing.terminal import check as conforms
+
+    warn_of_plugins()
+    if not conforms(Request(**asked), out):
+        sys.exit(1)
+
+
+@cli.command()
 @click.argument("run_folder", metavar="RUN", type=Path)
 @click.option("-n", "count", type=click.IntRange(min=1), help="How many signals; as in training.")
 @click.option("--out", "path", type=Path, default=Path("sheet.png"), help="The picture to write.")

@@ -182,7 +182,7 @@ def test_version_and_help(call: Call):
     assert "0.1.0" in call("--version")[1]
     status, said, _ = call("--help")
     assert status == 0
-    for command in ("run", "sample", "info", "plugins", "recipes"):
+    for command in ("run", "sample", "info", "plugins", "recipes", "check"):
         assert command in said
 
 
