@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from coopkit.data import load_images
     from coopkit.errors import CoopkitError
     from coopkit.interfaces import (
+        Capabilities,
         Descriptor,
         Generator,
         Sampler,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from coopkit.training import run
 
 HOMES = {
+    "Capabilities": "interfaces",
     "CoopkitError": "errors",
     "Descriptor": "interfaces",
     "Generator": "interfaces",
@@ -57,6 +59,7 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "Capabilities",
     "CoopkitError",
     "Descriptor",
     "Generator",

@@ -10,7 +10,13 @@ from coopkit.testing.law import equilibrium, gaussians, laws, motion
 from coopkit.testing.records import Applies, Check, Experiment, always, capabilities_of
 from coopkit.testing.structure import conduct, paths
 from coopkit.testing.structure.properties import Rule, holds
-from coopkit.testing.structure.scenes import Scene, descriptor_scenes, elementwise_scenes, scenes
+from coopkit.testing.structure.scenes import (
+    Scene,
+    companies,
+    descriptor_scenes,
+    elementwise_scenes,
+    scenes,
+)
 
 GAUSSIANS: dict[str, motion.MakeGaussian] = {
     "isotropic": gaussians.isotropic,
@@ -36,6 +42,11 @@ def biased(sampler: Sampler[Any]) -> str:
     return "" if capabilities_of(sampler).bias_order else "it declares no bias"
 
 
+def biased_only(sampler: Sampler[Any]) -> str:
+    """Let a check apply to samplers of which nothing but the order of the bias is known."""
+    return biased(sampler) or ("" if linear(sampler) else "its law on Gaussians is known")
+
+
 def linear(sampler: Sampler[Any]) -> str:
     """Let a check apply to samplers whose step on Gaussians is known."""
     return "" if isinstance(sampler, LinearOnGaussians) else "it declares no gaussian_step"
@@ -49,6 +60,16 @@ def reversible(sampler: Sampler[Any]) -> str:
 def tempered(sampler: Sampler[Any]) -> str:
     """Let a check apply to samplers with a temperature."""
     return "" if capabilities_of(sampler).tempered else "it declares no temperature"
+
+
+def tempered_and_known(sampler: Sampler[Any]) -> str:
+    """Let a check apply to samplers with a temperature, whose law on Gaussians is known."""
+    return tempered(sampler) or known(sampler)
+
+
+def tempered_biased_only(sampler: Sampler[Any]) -> str:
+    """Let a check apply to samplers with a temperature, of which only the bias's order is known."""
+    return tempered(sampler) or biased_only(sampler)
 
 
 def equivariant(sampler: Sampler[Any]) -> str:
@@ -71,7 +92,6 @@ def structure_checks() -> Iterator[Check]:
         source = "the Sampler interface"
         return Check(name, meaning, source, rule=holds(rule, strategy), applies=applies)
 
-    pairs = scenes(min_chains=2)
     yield check("zero-steps", conduct.zero_steps, scenes())
     yield check("kind-kept", conduct.kind_kept, elementwise_scenes())
     yield check("inputs-kept", conduct.inputs_kept, scenes())
@@ -79,13 +99,13 @@ def structure_checks() -> Iterator[Check]:
     yield check("reproducible", paths.reproducible, elementwise_scenes())
     yield check("global-stream", conduct.global_stream, scenes())
     yield check("resumes", paths.resumes, scenes())
-    yield check("own-path", paths.own_path, pairs)
-    yield check("chain-count", paths.chain_count, pairs)
-    yield check("permuted", paths.permuted, pairs)
+    yield check("own-path", paths.own_path, companies())
+    yield check("chain-count", paths.chain_count, companies())
+    yield check("permuted", paths.permuted, companies())
     yield check("parameters-left", conduct.parameters_left, descriptor_scenes())
     yield check("gradient-count", conduct.gradients_counted, scenes(), conduct.declares_gradients)
     yield check("masked-bits", paths.masked, scenes())
-    yield check("fused", paths.fused, scenes(), paths.offers_run)
+    yield check("fused", paths.fused, companies(), paths.offers_run)
 
 
 def law_checks() -> Iterator[Check]:
@@ -120,14 +140,28 @@ def law_checks() -> Iterator[Check]:
             "(17)-(19)",
             exact,
         )
-    for name, other in OTHERS.items():
+    for name, other in {**GAUSSIANS, **OTHERS}.items():
         yield check(
             f"bias-order[{name}]",
             equilibrium.bias_order(other),
             "halving δ shrinks the bias of every moment as declared",
             "weak order p: bias ∝ δ^p",
-            biased,
+            biased if name in OTHERS else biased_only,
         )
+    yield check(
+        "bias-order[from-afar]",
+        equilibrium.bias_order(gaussians.isotropic, motion.ARRIVAL, 4.0),
+        "chains from far away arrive, but for a bias that shrinks as declared",
+        "weak order p: bias ∝ δ^p",
+        biased_only,
+    )
+    yield check(
+        "bias-order[tempered]",
+        equilibrium.tempered_bias_order,
+        "halving δ brings the covariance at T closer to T times that at 1",
+        "p^(1/T)",
+        tempered_biased_only,
+    )
     yield check(
         "bias-order[declared]",
         equilibrium.declared_bias,
@@ -163,7 +197,7 @@ def law_checks() -> Iterator[Check]:
         equilibrium.temperature,
         "at T the covariance of a Gaussian is T times that at 1",
         "p^(1/T)",
-        tempered,
+        tempered_and_known,
     )
     yield check(
         "descent",

@@ -121,11 +121,11 @@ def descriptors(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(draw(SEEDS))
         if len(shape) == 3 and draw(st.booleans()):
-            layers += [nn.Conv2d(shape[0], 3, 3, padding=1), activation()]
-            layers += [nn.BatchNorm2d(3)] if normalized else []
+            layers += [nn.Conv2d(shape[0], 3, 3, padding=1)]
+            layers += [nn.BatchNorm2d(3), activation()] if normalized else [activation()]
             size = 3 * shape[1] * shape[2]
-        layers += [nn.Flatten(), nn.Linear(size, 4), activation()]
-        layers += [nn.BatchNorm1d(4)] if normalized else []
+        layers += [nn.Flatten(), nn.Linear(size, 4)]
+        layers += [nn.BatchNorm1d(4), activation()] if normalized else [activation()]
         layers += [nn.Linear(4, 1), nn.Flatten(0)]
         network = nn.Sequential(*layers)
     return DrawnDescriptor(network, shape, draw(st.sampled_from([1.0, 0.4, 2.0])))

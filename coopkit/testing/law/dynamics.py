@@ -16,6 +16,12 @@ BOLD = 0.9
 """Step size of most checks, in smallest standard deviations of the target: Langevin dynamics
 contracts that direction to 0.6 of itself in a step, and its variance is 25% too large."""
 
+FINE = 0.6
+"""The same where only the order of the bias is known: small enough for that order to show."""
+
+BOLDER = 1.5
+"""The same for exact samplers, which are right at any step size, and have to reject at this one."""
+
 STEPS = 8
 """Steps of most checks: enough to contract all but the widest directions of a target."""
 
@@ -37,13 +43,19 @@ def sized(sampler: Sampler[Any], step_size: float) -> Sampler[Any]:
     return evolved(sampler, step_size=step_size, **tempered)
 
 
+def bold(sampler: Sampler[Any], scale: float) -> Sampler[Any]:
+    """Return the sampler with a step size that shows its mistakes on a target of that scale."""
+    factor = BOLD if capabilities_of(sampler).bias_order else BOLDER
+    return sized(sampler, factor * scale)
+
+
 def walk(
     sampler: Sampler[Any], target: Target, start: Tensor, steps: int, rng: torch.Generator
 ) -> Tensor:
     """Return where chains from `start` stand after so many steps, with a stream of their own."""
     noise = torch.Generator().manual_seed(int(torch.randint(2**62, (), generator=rng)))
     end: Tensor = run_chains(sampler, target, sampler.init(target, start), steps, noise).position
-    return end
+    return end.detach()
 
 
 def linear_step(sampler: Sampler[Any], precision: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,9 @@ from torch import Tensor
 from coopkit.interfaces import LinearOnGaussians, Sampler
 from coopkit.testing.law.dynamics import (
     BOLD,
+    FINE,
     STEPS,
+    bold,
     evolved,
     invariant,
     linear_step,
@@ -27,10 +29,12 @@ from coopkit.testing.law.evidence import (
     worst,
 )
 from coopkit.testing.law.gaussians import Gaussian, correlated, linear_generator, whitened
-from coopkit.testing.law.laws import MakeLaw
+from coopkit.testing.law.laws import Law, MakeLaw
 from coopkit.testing.records import Experiment, capabilities_of
 
 GEWEKE_ROUNDS = 6
+
+TEMPERATURES = (0.5, 2.0)
 
 
 def invariance(make: MakeLaw) -> Experiment:
@@ -38,7 +42,7 @@ def invariance(make: MakeLaw) -> Experiment:
 
     def experiment(sampler: Sampler[Any], chains: int, rng: torch.Generator) -> Evidence:
         law = make(chains, rng)
-        sampler = sized(sampler, BOLD * law.scale)
+        sampler = bold(sampler, law.scale)
         if isinstance(law, Gaussian):
             law = invariant(sampler, law)
         end = walk(sampler, law.target, law.draw(chains, rng), STEPS, rng)
@@ -47,30 +51,55 @@ def invariance(make: MakeLaw) -> Experiment:
     return experiment
 
 
-def bias_order(make: MakeLaw) -> Experiment:
-    """Halve δ: every moment's distance from the target's falls to 2^(½ − p) of it at the least."""
+def bias_order(make: MakeLaw, steps: int = 2 * STEPS, off: float = 0.0) -> Experiment:
+    """Halve δ: every moment's distance from the target's falls to 2^(½ − p) of it at the least.
+
+    The chains start at exact draws, or off them, and take 4 times as many steps at δ/2.
+    """
 
     def experiment(sampler: Sampler[Any], chains: int, rng: torch.Generator) -> Evidence:
         law = make(chains, rng)
-        start = law.draw(chains, rng)
-        order = capabilities_of(sampler).bias_order
-        assert order is not None
-        means, errors = [], []
-        for delta, steps in ((BOLD, STEPS), (BOLD / 2, 4 * STEPS)):
-            end = walk(sized(sampler, delta * law.scale), law.target, start, steps, rng)
-            functions, names = moments(law.scores(end))
-            means.append(functions.mean(0).abs())
-            errors.append(functions.std(0) / math.sqrt(chains))
-        allowed = 2 ** (0.5 - order)
-        excess = means[1] - allowed * means[0]
-        z = excess / torch.hypot(errors[1], allowed * errors[0])
-        index = int(z.argmax())
-        figure = float(z[index]) if bool(torch.isfinite(z).all()) else math.inf
-        shrunk = float(means[1][index] / means[0][index])
-        detail = f"{names[index]}: halving the step size leaves {shrunk:.2f} of the bias"
-        return Evidence(figure, normal_bound(len(z)), detail)
+        return shrinkage(sampler, law, law.draw(chains, rng) + off, steps, 1.0, rng)
 
     return experiment
+
+
+def tempered_bias_order(sampler: Sampler[Any], chains: int, rng: torch.Generator) -> Evidence:
+    """Halve δ at two temperatures: the moments come closer to those of N(m, T Σ)."""
+    outcomes = []
+    for value in TEMPERATURES:
+        law = correlated(chains, rng)
+        law = law.following(value * law.covariance)
+        found = shrinkage(sampler, law, law.draw(chains, rng), 2 * STEPS, value, rng)
+        outcomes.append(attrs.evolve(found, detail=f"at T = {value}, {found.detail}"))
+    return worst(outcomes)
+
+
+def shrinkage(
+    sampler: Sampler[Any],
+    law: Law,
+    start: Tensor,
+    steps: int,
+    temperature: float,
+    rng: torch.Generator,
+) -> Evidence:
+    """Return the evidence that halving δ does not shrink the bias as declared."""
+    order = capabilities_of(sampler).bias_order
+    assert order is not None
+    means, errors = [], []
+    for delta, count in ((FINE, steps), (FINE / 2, 4 * steps)):
+        each = evolved(sized(sampler, delta * law.scale), temperature=temperature)
+        end = walk(each, law.target, start, count, rng)
+        functions, names = moments(law.scores(end))
+        means.append(functions.mean(0).abs())
+        errors.append(functions.std(0) / math.sqrt(len(start)))
+    allowed = 2 ** (0.5 - order)
+    z = (means[1] - allowed * means[0]) / torch.hypot(errors[1], allowed * errors[0])
+    index = int(z.argmax())
+    figure = float(z[index]) if bool(torch.isfinite(z).all()) else math.inf
+    left = float(means[1][index] / means[0][index])
+    detail = f"{names[index]}: halving the step size leaves {left:.2f} of the bias"
+    return Evidence(figure, normal_bound(len(z)), detail)
 
 
 def declared_bias(sampler: Sampler[Any], chains: int, rng: torch.Generator) -> Evidence:
@@ -95,7 +124,7 @@ def reversibility(make: MakeLaw) -> Experiment:
 
     def experiment(sampler: Sampler[Any], chains: int, rng: torch.Generator) -> Evidence:
         law = make(chains, rng)
-        sampler = sized(sampler, BOLD * law.scale)
+        sampler = bold(sampler, law.scale)
         if isinstance(law, Gaussian):
             law = invariant(sampler, law)
         start = law.draw(chains, rng)
@@ -113,10 +142,10 @@ def reversibility(make: MakeLaw) -> Experiment:
 def temperature(sampler: Sampler[Any], chains: int, rng: torch.Generator) -> Evidence:
     """At T the covariance of a Gaussian is T times that at 1, declared and sampled."""
     law = correlated(chains, rng)
-    sampler = sized(sampler, BOLD * law.scale)
+    sampler = bold(sampler, law.scale)
     base = invariant(sampler, law).covariance
     outcomes = []
-    for value in (0.5, 2.0):
+    for value in TEMPERATURES:
         warm = evolved(sampler, temperature=value)
         if isinstance(warm, LinearOnGaussians):
             declared = stationary(linear_step(warm, law.precision))
@@ -138,7 +167,7 @@ def geweke(sampler: Sampler[Any], chains: int, rng: torch.Generator) -> Evidence
     """
     model = linear_generator(rng)
     width, height = model.weight.shape[1], model.weight.shape[0]
-    sampler = sized(sampler, BOLD * model.posterior(torch.zeros(1, height)).scale)
+    sampler = bold(sampler, model.posterior(torch.zeros(1, height)).scale)
     joint = joint_covariance(sampler, model.weight, model.gain, model.precision, model.noise_std)
     factor = torch.linalg.cholesky(joint)
     bias = model.network.bias.detach().double()

@@ -157,34 +157,39 @@ def paired_test(functions: Tensor, names: Sequence[str], level: float = LEVEL) -
 
 
 def independence(increments: Tensor, across_steps: bool) -> Evidence:
-    """Return the evidence that standardised increments (steps, chains, d) are not independent.
+    """Return the evidence that the increments of chains are not independent.
 
-    Products of neighbours in the order of chains, of coordinates and, with `across_steps`, of
-    steps have mean 0; the sums over all chains have the variance of a sum of independent ones.
+    Products of neighbours, in the order of chains, of coordinates and, with `across_steps`, of
+    steps, have mean 0; so have those of squares of neighbouring chains. Their standard errors are
+    those of the sample of chains, over the mean of all steps. With `across_steps` the mean of all
+    chains has the variance of a mean of independent ones as well.
 
     Args:
-        increments: of mean 0 and variance 1 for a right sampler.
-        across_steps: whether the increments of different steps are independent as well.
+        increments: (steps, chains, d), of mean 0 and variance 1 for a right sampler.
+        across_steps: whether the increments of different steps are independent too.
     """
     chains = increments.shape[1]
-    names: list[str] = []
-    z: list[Tensor] = []
-
-    def add(name: str, axis: int, lag: int) -> None:
-        length = increments.shape[axis] - lag
-        products = increments.narrow(axis, lag, length) * increments.narrow(axis, 0, length)
-        names.append(f"correlation of {name} {lag} apart")
-        z.append(products.mean() * math.sqrt(products.numel()))
-
+    squares = increments**2 - (increments**2).mean((0, 1))
+    found: dict[str, Tensor] = {}
     for lag in (1, 2, chains // 2):
-        add("chains", 1, lag)
+        for what, values in (("chains", increments), ("the squares of chains", squares)):
+            found[f"correlation of {what} {lag} apart"] = values[:, lag:] * values[:, :-lag]
     for lag in range(1, increments.shape[2]):
-        add("coordinates", 2, lag)
+        products = increments[..., lag:] * increments[..., :-lag]
+        found[f"correlation of coordinates {lag} apart"] = products
     for lag in (1, 2) if across_steps else ():
-        add("steps", 0, lag)
-    names.append("variance of the mean of all chains")
-    z.append(chi_square_score(chains * increments.mean(1) ** 2))
+        found[f"correlation of steps {lag} apart"] = increments[lag:] * increments[:-lag]
+    z = [student(products.mean((0, 2))) for products in found.values()]
+    names = list(found)
+    if across_steps:
+        names.append("variance of the mean of all chains")
+        z.append(chi_square_score(chains * increments.mean(1) ** 2))
     return z_test(torch.stack(z), names)
+
+
+def student(values: Tensor) -> Tensor:
+    """Return the mean of independent values over its standard error."""
+    return values.mean() / (values.std() / math.sqrt(len(values))).clamp_min(1e-300)
 
 
 def chi_square_score(squares: Tensor) -> Tensor:

@@ -81,7 +81,7 @@ class Gaussian:
 
     def moving(self, x: Tensor) -> Tensor:
         """Return the free coordinates of positions, float64."""
-        return (x if self.free is None else x[:, self.free]).double()
+        return (x if self.free is None else x[:, self.free]).detach().double()
 
     def scores(self, x: Tensor) -> Tensor:
         """Return L⁻¹(x − m), Σ = LLᵀ."""

@@ -40,9 +40,11 @@ def kind_kept(sampler: Sampler[Any], scene: Scene) -> None:
     for what in ("shape", "dtype", "device"):
         had, has = getattr(scene.start, what), getattr(end, what)
         demand(had == has, f"the {what} of the chains becomes {has}, from {had}")
-    if end.dtype == torch.float64:
-        nudged = scene.walk(sampler, scene.start + 2.0**-40)
-        demand(not torch.equal(nudged, end), "float64 chains are computed in a lower precision")
+    origin = torch.zeros(4, *scene.start.shape[1:], dtype=torch.float64, device=end.device)
+    nudged = origin.clone()
+    nudged[0] = 2.0**-40
+    ends = [scene.walk(sampler, x)[0] for x in (origin, nudged)]
+    demand(not torch.equal(*ends), "float64 chains are computed in a lower precision")
 
 
 def inputs_kept(sampler: Sampler[Any], scene: Scene) -> None:

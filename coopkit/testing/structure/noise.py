@@ -26,12 +26,14 @@ class OwnNoise(TorchFunctionMode):
     Args:
         seed: of the chains' streams.
         chains: which chains the rows of the batch are.
+        device: of the batch.
     """
 
-    def __init__(self, seed: int, chains: Sequence[int]) -> None:
+    def __init__(self, seed: int, chains: Sequence[int], device: torch.device) -> None:
         super().__init__()
         self.streams = [
-            torch.Generator().manual_seed(stream_seed(seed, "chain", chain)) for chain in chains
+            torch.Generator(device).manual_seed(stream_seed(seed, "chain", chain))
+            for chain in chains
         ]
 
     def __torch_function__(

@@ -12,6 +12,7 @@ from coopkit.interfaces import Sampler, Target
 from coopkit.sampling import run_chains
 from coopkit.targets import InferenceTarget, RevisionTarget, frozen
 from coopkit.testing.strategies import (
+    DTYPES,
     SEEDS,
     DrawnDescriptor,
     chain_batches,
@@ -21,6 +22,7 @@ from coopkit.testing.strategies import (
 )
 from coopkit.testing.structure.noise import OwnNoise
 
+FLOAT32 = st.just(torch.float32)
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
 
@@ -44,10 +46,11 @@ class Scene:
 
     def __repr__(self) -> str:
         """Say what matters of a counter-example."""
-        kind = type(self.network).__name__ if self.network else "an elementwise Gaussian"
+        kind = layers(self.network) if self.network else "a Gaussian of independent entries"
         values = self.start.tolist() if self.start.numel() < 9 else "..."
         shape, dtype = tuple(self.start.shape), str(self.start.dtype).removeprefix("torch.")
-        return f"{self.steps} steps from {values}, {shape} {dtype}, on {kind}, seed {self.seed}"
+        steps = "1 step" if self.steps == 1 else f"{self.steps} steps"
+        return f"{steps} from {values}, {shape} {dtype}, on {kind}, seed {self.seed}"
 
     def stream(self, seed: int | None = None) -> torch.Generator:
         """Return the stream of the noise, or another."""
@@ -70,12 +73,18 @@ class Scene:
             seed: of other noise.
         """
         start = self.start if start is None else start
-        own = nullcontext() if chains is None else OwnNoise(self.seed, chains)
+        own = nullcontext() if chains is None else OwnNoise(self.seed, chains, start.device)
         with own:
             state = sampler.init(self.target, start)
             end = run_chains(sampler, self.target, state, self.steps, self.stream(seed))
         position: Tensor = end.position
         return position
+
+
+def layers(network: nn.Module) -> str:
+    """Return the layers of a network in words."""
+    parts = list(network.children()) or [network]
+    return " + ".join(type(part).__name__ for part in parts)
 
 
 def elementwise(start: Tensor, reference_std: float) -> Target:
@@ -92,49 +101,56 @@ def elementwise(start: Tensor, reference_std: float) -> Target:
 
 
 @st.composite
-def elementwise_scenes(draw: st.DrawFn, min_chains: int = 1, min_dims: int = 0) -> Scene:
-    """Draw scenes of a Gaussian of independent entries, 1 to 5 dimensions, either dtype."""
-    shapes = signal_shapes(min_dims=min_dims)
-    batch = draw(chain_batches(st.integers(min_chains, 5), shapes)).to(
-        draw(st.sampled_from(DEVICES))
-    )
+def elementwise_scenes(
+    draw: st.DrawFn, min_chains: int = 1, dtypes: st.SearchStrategy[torch.dtype] = DTYPES
+) -> Scene:
+    """Draw scenes of a Gaussian of independent entries, 1 to 5 dimensions."""
+    batch = draw(chain_batches(st.integers(min_chains, 5), signal_shapes(), dtypes))
+    batch = batch.to(draw(st.sampled_from(DEVICES)))
     target = elementwise(batch, draw(st.sampled_from([1.0, 0.5, float("inf")])))
     return Scene(target, batch, draw(st.integers(1, 4)), draw(SEEDS))
 
 
 @st.composite
-def descriptor_scenes(draw: st.DrawFn, min_chains: int = 1) -> Scene:
+def descriptor_scenes(
+    draw: st.DrawFn, min_chains: int = 1, dtypes: st.SearchStrategy[torch.dtype] = FLOAT32
+) -> Scene:
     """Draw scenes before a network, frozen as in training, that may have batch normalisation."""
     drawn: DrawnDescriptor = draw(descriptors())
-    start = start_for(draw, drawn.signal_shape, min_chains)
-    target = RevisionTarget(frozen(drawn.network), drawn.reference_std)
-    return Scene(target, start, draw(st.integers(1, 4)), draw(SEEDS), drawn.network)
+    shape = drawn.signal_shape
+    start = draw(chain_batches(st.integers(min_chains, 5), st.just(shape), dtypes))
+    network = drawn.network.to(start.dtype)
+    target = RevisionTarget(frozen(network), drawn.reference_std)
+    return Scene(target, start, draw(st.integers(1, 4)), draw(SEEDS), network)
 
 
 @st.composite
-def posterior_scenes(draw: st.DrawFn, min_chains: int = 1) -> Scene:
+def posterior_scenes(
+    draw: st.DrawFn, min_chains: int = 1, dtypes: st.SearchStrategy[torch.dtype] = FLOAT32
+) -> Scene:
     """Draw scenes of inference: latents of a linear generator, one signal for all chains."""
     drawn = draw(linear_generators())
     height, width = drawn.weight.shape
-    start = start_for(draw, (width,), min_chains)
+    start = draw(chain_batches(st.integers(min_chains, 5), st.just((width,)), dtypes))
     seed = draw(SEEDS)
     rng = torch.Generator().manual_seed(seed)
-    signals = torch.randn(1, height, generator=rng)
-    target = InferenceTarget(frozen(drawn.network), signals, drawn.noise_std)
-    return Scene(target, start, draw(st.integers(1, 4)), seed, drawn.network)
+    signals = torch.randn(1, height, generator=rng, dtype=start.dtype)
+    network = drawn.network.to(start.dtype)
+    target = InferenceTarget(frozen(network), signals, drawn.noise_std)
+    return Scene(target, start, draw(st.integers(1, 4)), seed, network)
 
 
-def start_for(draw: st.DrawFn, shape: tuple[int, ...], min_chains: int) -> Tensor:
-    """Draw float32 chains of signals of a shape."""
-    chains, float32 = st.integers(min_chains, 5), st.just(torch.float32)
-    return draw(chain_batches(chains, st.just(shape), float32))
-
-
-def scenes(min_chains: int = 1) -> st.SearchStrategy[Scene]:
+def scenes() -> st.SearchStrategy[Scene]:
     """Return a strategy for every kind of scene."""
+    return st.one_of(elementwise_scenes(), descriptor_scenes(), posterior_scenes())
+
+
+def companies() -> st.SearchStrategy[Scene]:
+    """Return a strategy for scenes of three chains and more, in float64."""
+    double = st.just(torch.float64)
     return st.one_of(
-        elementwise_scenes(min_chains), descriptor_scenes(min_chains), posterior_scenes(min_chains)
+        elementwise_scenes(3, double), descriptor_scenes(3, double), posterior_scenes(3, double)
     )
 
 
-__all__ = ["Scene", "descriptor_scenes", "elementwise_scenes", "scenes"]
+__all__ = ["Scene", "companies", "descriptor_scenes", "elementwise_scenes", "scenes"]

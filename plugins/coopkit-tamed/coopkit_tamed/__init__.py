@@ -8,7 +8,7 @@ from attrs.validators import ge, gt
 from einops import einsum, reduce
 from torch import Tensor
 
-from coopkit import Target, hookimpl
+from coopkit import Capabilities, Target, hookimpl
 
 coopkit_interface = 1
 
@@ -50,6 +50,9 @@ class TamedLangevin:
     """
 
     name: ClassVar[str] = "tamed-langevin"
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        bias_order=2, equivariant=True, tempered=True, gradients_per_step=1
+    )
 
     step_size: float = attrs.field(default=0.002, validator=gt(0))
     temperature: float = attrs.field(default=1.0, validator=ge(0))
