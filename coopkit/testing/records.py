@@ -12,6 +12,7 @@ import torch
 from coopkit.interfaces import Capabilities, Sampler
 from coopkit.streams import stream_seed
 from coopkit.testing.law.evidence import FALSE_ALARM, STAGES, Evidence
+from coopkit.testing.replay import draws_from_the_seed_alone
 
 Experiment = Callable[[Sampler[Any], int, torch.Generator], Evidence]
 """One experiment with a sampler: so many chains, all randomness from the generator."""
@@ -159,7 +160,8 @@ class Check:
 def hold(rule: Property, sampler: Sampler[Any], seed: int, examples: int) -> Evidence:
     """Return the evidence of a property: by how much its smallest counter-example breaks it."""
     try:
-        rule(sampler, examples, seed)
+        with draws_from_the_seed_alone():
+            rule(sampler, examples, seed)
     except Violation as violation:
         return Evidence(violation.figure, 0.0, told(violation, sampler))
     return Evidence(0.0, 0.0)
