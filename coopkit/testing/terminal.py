@@ -189,8 +189,8 @@ def print_failures(found: Sequence["Result"], console: Console) -> None:
     for each in found:
         if each.status in ("failed", "expected failure", "unexpected pass"):
             console.print()
-            head = Text(f"{each.check}: {each.status}. ", STYLES[each.status])
-            console.print(head + Text(f"{each.detail} [{each.source}]", ""))
+            head = (f"{each.check}: {each.status}.", STYLES[each.status])
+            console.print(Text.assemble(head, f" {each.detail} [{each.source}]"))
 
 
 def print_mistakes(mistakes: Sequence[tuple[float, str, str]], console: Console) -> None:

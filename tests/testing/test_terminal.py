@@ -221,9 +221,13 @@ def test_a_pipe_is_written_to_without_colours_from_the_folder_of_the_author():
 def test_a_terminal_sees_colours_and_the_same_words(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TERM", "xterm-256color")
     console = Console(file=io.StringIO(), width=80, force_terminal=True, record=True)
-    assert check(Request(name="langevin", only=["noise"], profile="quick", seed=3), console)
-    assert "\x1b[32mpassed" in console.file.getvalue()  # type: ignore[attr-defined]
-    assert rows_of(console.export_text())["noise"][-1] == "passed"
+    expected = ["noise=it is right"]
+    request = Request(name="langevin", only=["noise"], expected=expected, profile="quick", seed=3)
+    assert not check(request, console)
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "\x1b[1;31munexpected\x1b[0m" in said
+    assert "\x1b[1;31mnoise: unexpected pass.\x1b[0m it passes, but was expected to fail" in said
+    assert rows_of(console.export_text())["noise"][-1] == "unexpected"
 
 
 def test_a_missing_package_is_answered_with_how_to_install_it():
