@@ -24,7 +24,7 @@ Profile = Literal["quick", "full"]
 Status = Literal["passed", "failed", "not applicable", "expected failure", "unexpected pass"]
 
 CHAINS: Mapping[Profile, int] = {"quick": 2_000, "full": 20_000}
-EXAMPLES: Mapping[Profile, int] = {"quick": 4, "full": 60}
+EXAMPLES: Mapping[Profile, int] = {"quick": 4, "full": 40}
 
 Applies = Callable[[Sampler[Any]], str]
 """Says why a check does not apply to a sampler; nothing where it does."""
