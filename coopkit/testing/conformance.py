@@ -116,7 +116,7 @@ def checks_of(
         TypeError: `sampler` is a class, or no attrs class.
         CoopkitError: `expected_failures` names no check, or there is no such profile.
     """
-    if isinstance(sampler, type) or not attrs.has(type(sampler)):
+    if not attrs.has(type(sampler)):
         what = f"the class {sampler.__name__}" if isinstance(sampler, type) else repr(sampler)
         raise TypeError(f"checks need an instance of an attrs class of a sampler, not {what}")
     reasons = dict(expected_failures or {})

@@ -84,7 +84,8 @@ def likelihood(mistake: Mistake, seen: dict[str, Result]) -> float:
     for name, usual in mistake.clues.items():
         for clue, value in seen[CLUES].clues.items() if CLUES in seen else ():
             if clue == name:
-                total -= min(8.0, ((value - usual) / (CLUE_WIDTH * (0.5 + abs(usual)))) ** 2 / 2)
+                off = (value - usual) / (CLUE_WIDTH * (0.5 + abs(usual)))
+                total -= min(8.0, off * off / 2)
     return total
 
 

@@ -79,14 +79,14 @@ def test_the_measured_factors_tell_mistakes_of_one_pattern_apart(
     assert only.mistake == mistake
 
 
-def test_a_factor_that_is_no_number_is_borne(mistakes: list[Mistake]):
-    HALF.clues["drift"] = 2.0
-    try:
-        seen = result("one-step[correlated]", "failed", drift=float("nan"), noise=float("inf"))
-        probabilities = [found.probability for found in likeliest_mistakes([seen])]
-    finally:
-        del HALF.clues["drift"]
-    assert all(0 < probability <= 1 for probability in probabilities)
+@pytest.mark.parametrize("drift", [float("nan"), float("inf"), -1e200])
+def test_a_factor_far_from_any_other_leaves_the_pattern_to_decide(
+    monkeypatch: pytest.MonkeyPatch, drift: float
+):
+    known = [Mistake("twice", "", {"one-step[correlated]": 1.0}, {"drift": 2.0})]
+    monkeypatch.setattr(diagnosis, "known_mistakes", lambda: known)
+    (only,) = likeliest_mistakes([result("one-step[correlated]", "failed", drift=drift)])
+    assert only.probability == 1
 
 
 def test_no_more_than_asked_for(mistakes: list[Mistake]):
