@@ -7,11 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from coopkit.builtin import TextureDescriptor
-from coopkit.builtin.langevin import Langevin
+from coopkit.builtin.langevin import Langevin, LangevinState
 from coopkit.interfaces import Target
 from coopkit.sampling import run_chains, sample_chains
-from coopkit.targets import MaskedTarget, RevisionTarget, TemperedTarget, frozen
+from coopkit.targets import MaskedTarget, RevisionTarget, TemperedTarget
 
 
 @attrs.frozen(eq=False)
@@ -85,35 +84,33 @@ def test_the_start_and_the_global_stream_are_untouched(sampler, rng):
     assert not torch.equal(end, start)
 
 
-@settings(deadline=None, max_examples=25)
-@given(seed=seeds)
-def test_a_seed_gives_the_same_bits_and_another_seed_others(seed):
-    ends = [
-        sample_chains(SAMPLERS[0], TARGET, torch.zeros(4, 3), 3, stream(number))
-        for number in (seed, seed, seed + 1)
-    ]
-    assert torch.equal(ends[0], ends[1])
-    assert not torch.equal(ends[0], ends[2])
+@attrs.frozen
+class Fused(Langevin):
+    """Langevin dynamics that counts how it is asked for steps."""
+
+    asked: list[int] = attrs.field(factory=list)
+
+    def run(self, target, state, steps, rng):
+        self.asked.append(steps)
+        for _ in range(steps):
+            state = LangevinState(target.project(self.step(target, state, rng).position))
+        return state
 
 
-@pytest.mark.parametrize("normalization", ["none", "batch"])
-@settings(deadline=None, max_examples=10)
-@given(seed=seeds, other=st.integers(0, 3))
-def test_the_path_of_a_chain_does_not_depend_on_the_others(normalization, seed, other):
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        architecture = TextureDescriptor(
-            filters=(4, 3), kernels=(3, 3), strides=(2, 1), normalization=normalization
-        )
-        network = architecture.build((1, 8, 8))
-        start = torch.randn(4, 1, 8, 8)
-    target = RevisionTarget(frozen(network), 0.5)
-    changed = start.clone()
-    changed[other] *= 100
-    rest = torch.arange(4) != other
-    ends = [sample_chains(SAMPLERS[0], target, x, 5, stream(seed)) for x in (start, changed)]
-    assert torch.equal(ends[0][rest], ends[1][rest])
-    assert not torch.equal(ends[0][other], ends[1][other])
+def test_a_fused_run_is_asked_for_all_steps_at_once(rng):
+    sampler = Fused(step_size=0.3)
+    held = torch.randn(4, 3)
+    target = MaskedTarget(TARGET, torch.tensor([True, False, True]), held)
+    end = sample_chains(sampler, target, torch.zeros(4, 3), 5, stream(1))
+    plain = sample_chains(Langevin(step_size=0.3), target, torch.zeros(4, 3), 5, stream(1))
+    assert sampler.asked == [5]
+    assert torch.equal(end, plain)
+
+
+def test_a_fused_run_is_not_asked_for_no_steps(rng):
+    sampler = Fused(step_size=0.3)
+    run_chains(sampler, TARGET, sampler.init(TARGET, torch.zeros(4, 3)), 0, rng)
+    assert sampler.asked == []
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

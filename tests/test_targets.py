@@ -17,6 +17,7 @@ from coopkit.targets import (
     evaluating,
     frozen,
 )
+from coopkit.testing import chain_batches, descriptors, gaussian_targets, linear_generators
 
 NORMALIZATIONS = ["none", "instance", "layer", "batch"]
 SIGNAL = (1, 8, 8)
@@ -41,6 +42,49 @@ def test_revision_is_equations_2_and_25(seed):
     torch.testing.assert_close(target.log_prob(y), log_prob)
     torch.testing.assert_close(target.energy(y), -log_prob)
     torch.testing.assert_close(target.score(y), b - y @ p)
+
+
+@settings(deadline=None, max_examples=50)
+@given(law=gaussian_targets(), data=st.data())
+def test_a_quadratic_descriptor_is_the_gaussian_of_its_precision(law, data):
+    """log p(Y) − log p(m) = −½ (Y − m)ᵀP(Y − m), and the score is P(m − Y)."""
+    y = data.draw(chain_batches(shapes=st.just(law.mean.shape), dtypes=st.just(torch.float32)))
+    away = y.double() - law.mean
+    pull = away @ law.precision
+    at_mean = law.target.log_prob(law.mean[None].float()).double()
+    rounding = {"rtol": 1e-5, "atol": 1e-4 * float(law.precision.abs().max())}
+    log_prob, score = law.target.log_prob(y).double(), law.target.score(y).double()
+    torch.testing.assert_close(log_prob, at_mean - (away * pull).sum(1) / 2, **rounding)
+    torch.testing.assert_close(score, -pull, **rounding)
+
+
+@settings(deadline=None, max_examples=50)
+@given(model=linear_generators(), data=st.data())
+def test_a_linear_generator_has_the_posterior_of_factor_analysis(model, data):
+    """The score is (I + WᵀW/σ²)(m − X), m = (I + WᵀW/σ²)⁻¹ Wᵀ(Y − b)/σ²: (10)."""
+    width = model.weight.shape[1]
+    x = data.draw(chain_batches(shapes=st.just((width,)), dtypes=st.just(torch.float32)))
+    w, bias = model.weight, model.network.bias.detach().double()
+    y = model.emit(x, torch.Generator().manual_seed(0))
+    precision = torch.eye(width) + w.T @ w / model.noise_std**2
+    mean = torch.linalg.solve(precision, ((y.double() - bias) @ w / model.noise_std**2).T).T
+    score = InferenceTarget(frozen(model.network), y, model.noise_std).score(x)
+    tolerance = 1e-5 * float(precision.abs().max())
+    torch.testing.assert_close(score.double(), (mean - x) @ precision, rtol=1e-4, atol=tolerance)
+
+
+@settings(deadline=None, max_examples=50)
+@given(drawn=descriptors(), seed=st.integers(0, 2**31))
+def test_a_frozen_descriptor_keeps_its_mode_and_gathers_no_gradient(drawn, seed):
+    rng = torch.Generator().manual_seed(seed)
+    y = torch.randn(4, *drawn.signal_shape, generator=rng)
+    before = {name: value.clone() for name, value in drawn.network.state_dict().items()}
+    score = RevisionTarget(frozen(drawn.network), drawn.reference_std).score(y)
+    assert score.shape == y.shape
+    assert all(module.training for module in drawn.network.modules())
+    assert all(parameter.grad is None for parameter in drawn.network.parameters())
+    after = drawn.network.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
 
 
 def test_an_infinite_reference_std_leaves_the_reference_out(seed):

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from coopkit import Recipe, Target, run, sample_chains
+from coopkit.testing import parametrize_with_checks
 
 coopkit_tamed = pytest.importorskip(
     "coopkit_tamed", reason="coopkit-tamed is not installed: pip install ./plugins/coopkit-tamed"
@@ -88,3 +89,8 @@ def test_coopkit_finds_it(tmp_path: Path):
     recipe = Recipe.read("quickstart", ["revision.sampler=tamed-langevin", *tiny])
     assert isinstance(recipe.settings(0).revision, TamedLangevin)
     assert run(recipe, tmp_path).finished
+
+
+@parametrize_with_checks([TamedLangevin()])
+def test_conformance(check):
+    check()
