@@ -6,6 +6,7 @@ iteration into an optimiser that is already running.
 """
 
 import inspect
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from types import NoneType, UnionType
 from typing import Any, ClassVar, Union, get_args, get_origin
@@ -215,7 +216,9 @@ class TorchOptimizer:
         parameter = nn.Parameter(torch.ones(2, 2))
         parameter.grad = torch.ones(2, 2)
         try:
-            TORCH_OPTIMIZERS[self.name]([parameter], **self.arguments).step()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                TORCH_OPTIMIZERS[self.name]([parameter], **self.arguments).step()
         except (ValueError, ArithmeticError, RuntimeError) as error:
             raise ValueError(f"{self.name} cannot use its arguments: {error}") from error
 

@@ -210,3 +210,7 @@ def test_arguments_that_torch_looks_at_in_its_update_are_tried_out(name, argumen
     table = TorchOptimizer(name, arguments)
     with pytest.raises(ValueError, match=f"^{name} cannot use its arguments: "):
         table.rehearse()
+
+
+def test_what_torch_warns_of_is_for_the_run_not_for_the_rehearsal():
+    TorchOptimizer("ASGD", {"lambd": -1e17}).rehearse()
