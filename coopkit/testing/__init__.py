@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from coopkit.testing.checks import CHECKS
     from coopkit.testing.conformance import check_sampler, checks_of, parametrize_with_checks
     from coopkit.testing.diagnosis import Diagnosis, likeliest_mistakes
-    from coopkit.testing.recipes import recipes, schedules
     from coopkit.testing.records import Check, Result
-    from coopkit.testing.strategies import (
+    from coopkit.testing.strategies.recipes import recipes, schedules
+    from coopkit.testing.strategies.targets import (
         chain_batches,
         descriptors,
         gaussian_targets,
@@ -28,17 +28,17 @@ HOMES = {
     "Check": "records",
     "Diagnosis": "diagnosis",
     "Result": "records",
-    "chain_batches": "strategies",
+    "chain_batches": "strategies.targets",
     "check_sampler": "conformance",
     "checks_of": "conformance",
-    "descriptors": "strategies",
-    "gaussian_targets": "strategies",
+    "descriptors": "strategies.targets",
+    "gaussian_targets": "strategies.targets",
     "likeliest_mistakes": "diagnosis",
-    "linear_generators": "strategies",
+    "linear_generators": "strategies.targets",
     "parametrize_with_checks": "conformance",
-    "recipes": "recipes",
-    "schedules": "recipes",
-    "signal_shapes": "strategies",
+    "recipes": "strategies.recipes",
+    "schedules": "strategies.schedules",
+    "signal_shapes": "strategies.targets",
 }
 
 

@@ -19,7 +19,7 @@ from coopkit.builtin.schedules import (
     Piecewise,
     Polynomial,
 )
-from coopkit.testing.recipes import schedules
+from coopkit.testing.strategies.recipes import schedules
 
 INTERPOLATIONS = ("linear", "cosine", "exponential")
 BUILTIN = ("constant", *INTERPOLATIONS, "polynomial", "piecewise")

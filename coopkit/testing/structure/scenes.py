@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from coopkit.interfaces import Sampler, Target
 from coopkit.sampling import run_chains
 from coopkit.targets import InferenceTarget, RevisionTarget, frozen
-from coopkit.testing.strategies import (
+from coopkit.testing.strategies.targets import (
     DTYPES,
     SEEDS,
     DrawnDescriptor,

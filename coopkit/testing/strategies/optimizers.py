@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from coopkit.optimizers import TORCH_OPTIMIZERS, Capped
-from coopkit.testing.fields import Bounds, Table, Vary, tables_of
-from coopkit.testing.schedules import schedule_tables
+from coopkit.testing.strategies.fields import Bounds, Table, Vary, tables_of
+from coopkit.testing.strategies.schedules import schedule_tables
 
 NUMBERS = {
     "alpha": Bounds(0, 1, below_high=True),

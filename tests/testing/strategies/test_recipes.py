@@ -17,8 +17,8 @@ from coopkit.conversion import quoted
 from coopkit.errors import RecipeError
 from coopkit.plugins import registry
 from coopkit.recipe import Recipe
-from coopkit.testing.broken import overrides, recipe_tables, recipe_texts
-from coopkit.testing.recipes import recipes, right_tables
+from coopkit.testing.strategies.broken import overrides, recipe_tables, recipe_texts
+from coopkit.testing.strategies.recipes import recipes, right_tables
 
 TINY = Path(__file__).parent.parent / "tiny" / "cooperative.toml"
 SMALL = Recipe.read(TINY)

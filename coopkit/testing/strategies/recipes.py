@@ -17,9 +17,9 @@ from coopkit.data import DIGITS, PHOTOGRAPHS, DataTable
 from coopkit.plugins import registry
 from coopkit.recipe import OPTIONAL, TABLES, AlgorithmName, Recipe
 from coopkit.sections import SCHEDULABLE, RunTable, Steps
-from coopkit.testing.fields import Table, Values, bounds_of, is_taken, tables_of
-from coopkit.testing.optimizers import optimizer_tables
-from coopkit.testing.schedules import made, schedule_tables, schedules
+from coopkit.testing.strategies.fields import Table, Values, bounds_of, is_taken, tables_of
+from coopkit.testing.strategies.optimizers import optimizer_tables
+from coopkit.testing.strategies.schedules import made, schedule_tables, schedules
 
 Declared = Mapping[type[Any], SearchStrategy[Table]]
 

@@ -11,7 +11,7 @@ from coopkit.builtin import Exponential, Piecewise, Polynomial
 from coopkit.builtin.schedules import Interpolation
 from coopkit.interfaces import Schedule
 from coopkit.plugins import registry
-from coopkit.testing.fields import LONGEST, Bounds, Table, tables_of
+from coopkit.testing.strategies.fields import LONGEST, Bounds, Table, tables_of
 
 LARGEST = 1000.0
 """Of the numbers of a schedule, where nothing bounds them."""

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from coopkit.recipe import TABLES
-from coopkit.testing.fields import Table
-from coopkit.testing.recipes import right_tables
-from coopkit.testing.schedules import schedule_tables
+from coopkit.testing.strategies.fields import Table
+from coopkit.testing.strategies.recipes import right_tables
+from coopkit.testing.strategies.schedules import schedule_tables
 
 Place = tuple[Any, Any]
 """A table or list, and a key or place in it."""

@@ -1,0 +1,1 @@
+"""Hypothesis strategies: chains and targets, networks, recipes and schedules."""
