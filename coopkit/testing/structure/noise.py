@@ -9,11 +9,19 @@ from torch.overrides import TorchFunctionMode
 
 from coopkit.streams import stream_seed
 
-REFILL: dict[str, str] = {"randn": "normal_", "rand": "uniform_"}
-"""How a tensor that a function without tensor arguments drew is drawn again in place."""
+REFILL: dict[str, str] = {
+    "randn": "normal_",
+    "randn_like": "normal_",
+    "rand": "uniform_",
+    "rand_like": "uniform_",
+}
+"""How a tensor of the standard normal or uniform law is drawn again in place."""
 
-BY_ENTRY = ("randn", "rand", "randint", "normal", "bernoulli", "poisson")
-"""Functions of torch that draw every entry by itself, beside those that work in place."""
+WHOLE = ("randint", "randint_like")
+"""Functions of torch that draw whole numbers between bounds."""
+
+BY_ROW = (*REFILL, *WHOLE, "normal", "bernoulli", "binomial", "poisson", "multinomial")
+"""Functions of torch that draw every row by itself, beside those that work in place."""
 
 
 class OwnNoise(TorchFunctionMode):
@@ -48,8 +56,8 @@ class OwnNoise(TorchFunctionMode):
         drawn = func(*args, **kwargs)
         if kwargs.get("generator") is None or not isinstance(drawn, Tensor):
             return drawn
-        by_entry = func.__name__ in BY_ENTRY or func.__name__.endswith("_")
-        if not by_entry or len(self.streams) not in drawn.shape:
+        by_row = func.__name__ in BY_ROW or func.__name__.endswith("_")
+        if not by_row or len(self.streams) not in drawn.shape:
             return drawn
         del kwargs["generator"]
         axis = list(drawn.shape).index(len(self.streams))
@@ -71,20 +79,36 @@ class OwnNoise(TorchFunctionMode):
         name = func.__name__
         if name in REFILL:
             getattr(place, REFILL[name])(generator=stream)
-        elif name == "randint":
-            bounds = [value for value in args if isinstance(value, int)]
+            return
+        if name in WHOLE:
+            named = [kwargs[key] for key in ("low", "high") if key in kwargs]
+            bounds = [value for value in args if isinstance(value, int)] + named
             low, high = ([0, *bounds])[-2:]
-            place.random_(kwargs.get("low", low), kwargs.get("high", high), generator=stream)
+            place.random_(low, high, generator=stream)
+            return
+        parts = [rowed(value, drawn, axis, row) for value in args]
+        kwargs = {key: rowed(value, drawn, axis, row) for key, value in kwargs.items()}
+        if name == "normal":
+            mean, std = mean_and_std(*parts, **kwargs)
+            place.normal_(generator=stream).mul_(std).add_(mean)
+        elif "tensor" in kwargs:
+            func(**{**kwargs, "tensor": place})
         elif name.endswith("_"):
-            getattr(place, name)(*(rowed(v, drawn, axis, row) for v in args[1:]), **kwargs)
+            getattr(place, name)(*parts[1:], **kwargs)
         else:
-            parts = [rowed(value, drawn, axis, row) for value in args]
-            kwargs = {key: rowed(value, drawn, axis, row) for key, value in kwargs.items()}
             place.copy_(func(*parts, **kwargs))
 
 
 def rowed(value: Any, drawn: Tensor, axis: int, row: int) -> Any:
-    """Return the part of an argument that belongs to one row."""
-    if isinstance(value, Tensor) and value.shape == drawn.shape:
-        return value.select(axis, row)
-    return value
+    """Return the part of an argument that belongs to one row, where it has a part for each."""
+    if not isinstance(value, Tensor):
+        return value
+    own = axis - (drawn.ndim - value.ndim)
+    if own < 0:
+        return value
+    return value.select(own, row if value.shape[own] > 1 else 0)
+
+
+def mean_and_std(mean: Any = 0.0, std: Any = 1.0, *size: Any, **others: Any) -> tuple[Any, Any]:
+    """Return the law that `torch.normal` draws from, out of its arguments."""
+    return mean, std
