@@ -88,7 +88,7 @@ def layers(network: nn.Module) -> str:
 
 
 def elementwise(start: Tensor, reference_std: float) -> Target:
-    """Return a Gaussian of independent entries, of any shape: precisions 1 to 3, means not 0."""
+    """Return a Gaussian of independent entries, of any shape: precisions 1 to 2 and 1/s²."""
     shape = start.shape[1:]
     slope = torch.linspace(-1, 1, max(1, shape.numel()), dtype=start.dtype).reshape(shape)
     slope = slope.to(start.device)
