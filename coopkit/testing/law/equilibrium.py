@@ -21,6 +21,7 @@ from coopkit.testing.law.dynamics import (
     walk,
 )
 from coopkit.testing.law.evidence import (
+    LEVEL,
     Evidence,
     moments,
     normal_bound,
@@ -30,6 +31,7 @@ from coopkit.testing.law.evidence import (
 )
 from coopkit.testing.law.gaussians import Gaussian, correlated, linear_generator, whitened
 from coopkit.testing.law.laws import Law, MakeLaw
+from coopkit.testing.law.motion import ARRIVAL
 from coopkit.testing.records import Experiment, capabilities_of
 
 GEWEKE_ROUNDS = 6
@@ -70,7 +72,8 @@ def tempered_bias_order(sampler: Sampler[Any], chains: int, rng: torch.Generator
     for value in TEMPERATURES:
         law = correlated(chains, rng)
         law = law.following(value * law.covariance)
-        found = shrinkage(sampler, law, law.draw(chains, rng), 2 * STEPS, value, rng)
+        start, level = law.draw(chains, rng), LEVEL / len(TEMPERATURES)
+        found = shrinkage(sampler, law, start, 2 * STEPS, value, rng, level)
         outcomes.append(attrs.evolve(found, detail=f"at T = {value}, {found.detail}"))
     return worst(outcomes)
 
@@ -82,6 +85,7 @@ def shrinkage(
     steps: int,
     temperature: float,
     rng: torch.Generator,
+    level: float = LEVEL,
 ) -> Evidence:
     """Return the evidence that halving δ does not shrink the bias as declared."""
     order = capabilities_of(sampler).bias_order
@@ -99,7 +103,7 @@ def shrinkage(
     figure = float(z[index]) if bool(torch.isfinite(z).all()) else math.inf
     left = float(means[1][index] / means[0][index])
     detail = f"{names[index]}: halving the step size leaves {left:.2f} of the bias"
-    return Evidence(figure, normal_bound(len(z)), detail)
+    return Evidence(figure, normal_bound(len(z), level), detail)
 
 
 def declared_bias(sampler: Sampler[Any], chains: int, rng: torch.Generator) -> Evidence:
@@ -120,14 +124,20 @@ def declared_bias(sampler: Sampler[Any], chains: int, rng: torch.Generator) -> E
 
 
 def reversibility(make: MakeLaw) -> Experiment:
-    """In equilibrium (x, x') and (x', x) have the same law: E[a(x) b(x') − b(x) a(x')] = 0."""
+    """In equilibrium (x, x') and (x', x) have the same law: E[a(x) b(x') − b(x) a(x')] = 0.
+
+    A biased sampler of unknown invariant law is let into its own equilibrium first.
+    """
 
     def experiment(sampler: Sampler[Any], chains: int, rng: torch.Generator) -> Evidence:
         law = make(chains, rng)
         sampler = bold(sampler, law.scale)
+        known = isinstance(law, Gaussian) and isinstance(sampler, LinearOnGaussians)
         if isinstance(law, Gaussian):
             law = invariant(sampler, law)
         start = law.draw(chains, rng)
+        if capabilities_of(sampler).bias_order and not known:
+            start = walk(sampler, law.target, start, ARRIVAL, rng)
         now, names = moments(law.scores(start))
         then, _ = moments(law.scores(walk(sampler, law.target, start, 1, rng)))
         pairs = torch.triu_indices(len(names), len(names), 1)
@@ -153,7 +163,7 @@ def temperature(sampler: Sampler[Any], chains: int, rng: torch.Generator) -> Evi
             outcomes.append(Evidence(off, 1e-9, f"the declared covariance at T = {value} is off"))
         scaled = law.following(value * base)
         end = walk(warm, law.target, scaled.draw(chains, rng), STEPS, rng)
-        found = normality(scaled.scores(end), rng)
+        found = normality(scaled.scores(end), rng, LEVEL / len(TEMPERATURES))
         outcomes.append(attrs.evolve(found, detail=f"at T = {value}, {found.detail}"))
     return worst(outcomes)
 
