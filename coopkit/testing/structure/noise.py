@@ -27,18 +27,27 @@ BY_ROW = (*REFILL, *WHOLE, "normal", "bernoulli", "binomial", "poisson", "multin
 class OwnNoise(TorchFunctionMode):
     """Give every chain its own stream while a sampler draws from one generator for all of them.
 
-    What is drawn with a chain axis, the first axis of that length, is drawn again row by row from
-    the chains' own streams; all else stays common to the batch. So a batch, a part of it and a
-    permutation of it see the same noise, chain by chain, and must take the same paths.
+    What is drawn with a chain axis is drawn again row by row from the chains' own streams; all else
+    stays common to the batch. So a batch, a part of it and a permutation of it see the same noise,
+    chain by chain, and must take the same paths. The chain axis is the one before the entries of a
+    position, where a shape ends in them, and else the first axis of that length.
 
     Args:
         seed: of the chains' streams.
         chains: which chains the rows of the batch are.
         device: of the batch.
+        entries: the shape of one chain's position, if it is known.
     """
 
-    def __init__(self, seed: int, chains: Sequence[int], device: torch.device) -> None:
+    def __init__(
+        self,
+        seed: int,
+        chains: Sequence[int],
+        device: torch.device,
+        entries: Sequence[int] | None = None,
+    ) -> None:
         super().__init__()
+        self.entries = entries
         self.streams = [
             torch.Generator(device).manual_seed(stream_seed(seed, "chain", chain))
             for chain in chains
@@ -60,10 +69,18 @@ class OwnNoise(TorchFunctionMode):
         if not by_row or len(self.streams) not in drawn.shape:
             return drawn
         del kwargs["generator"]
-        axis = list(drawn.shape).index(len(self.streams))
+        axis = self.chain_axis(drawn)
         for row, stream in enumerate(self.streams):
             self.draw_again(func, drawn, axis, row, args, {**kwargs, "generator": stream})
         return drawn
+
+    def chain_axis(self, drawn: Tensor) -> int:
+        """Return which axis of what was drawn is that of the chains."""
+        if self.entries is not None:
+            position = (len(self.streams), *self.entries)
+            if drawn.shape[-len(position) :] == position:
+                return drawn.ndim - len(position)
+        return list(drawn.shape).index(len(self.streams))
 
     def draw_again(
         self,

@@ -73,8 +73,8 @@ class Scene:
             seed: of other noise.
         """
         start = self.start if start is None else start
-        own = nullcontext() if chains is None else OwnNoise(self.seed, chains, start.device)
-        with own:
+        own = OwnNoise(self.seed, chains or [], start.device, start.shape[1:])
+        with nullcontext() if chains is None else own:
             state = sampler.init(self.target, start)
             end = run_chains(sampler, self.target, state, self.steps, self.stream(seed))
         position: Tensor = end.position
