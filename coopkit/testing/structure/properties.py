@@ -1,5 +1,6 @@
 """How a property of a sampler is tried on drawn scenes, and how it fails."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -26,7 +27,10 @@ Rule = Callable[[Sampler[Any], Scene], None]
 
 
 def holds(rule: Rule, strategy: st.SearchStrategy[Scene]) -> Property:
-    """Return the property that a rule holds of a sampler in every scene."""
+    """Return the property that a rule holds of a sampler in every scene.
+
+    Each scene has a copy of the sampler, so that what it keeps in itself spoils no other scene.
+    """
 
     def attempt(sampler: Sampler[Any], examples: int, seed: int) -> None:
         @hypothesis.seed(seed)
@@ -40,7 +44,7 @@ def holds(rule: Rule, strategy: st.SearchStrategy[Scene]) -> Property:
         @hypothesis.given(scene=strategy)
         def every(scene: Scene) -> None:
             try:
-                rule(sized(sampler, STEP_SIZE), scene)
+                rule(sized(copy.deepcopy(sampler), STEP_SIZE), scene)
             except Exception as error:
                 error.add_note(f"{SMALLEST}{scene}")
                 raise
