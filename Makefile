@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constr
 DEMO ?=
 TESTS ?=
 
-.PHONY: demo test lint format docs bench clean
+.PHONY: demo test lint format docs bench power false-alarms clean
 
 demo: $(VENV)/.coopkit
 	$(BIN)/coopkit run quickstart --out runs/demo --overwrite $(DEMO)
@@ -28,6 +28,13 @@ docs: $(VENV)/.development
 
 bench: $(VENV)/.development
 	$(BIN)/python tests/benchmarks/iterations.py
+
+power: $(VENV)/.development
+	OMP_NUM_THREADS=1 $(BIN)/python tests/testing/power.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/testing/power.py --profile quick
+
+false-alarms: $(VENV)/.development
+	OMP_NUM_THREADS=1 $(BIN)/python tests/testing/false_alarms.py
 
 clean:
 	rm -rf $(VENV) site
