@@ -9,7 +9,7 @@ import attrs
 
 from coopkit.testing.records import Result
 
-CLUE_WIDTH = 0.1
+CLUE_WIDTH = 0.03
 """Relative width within which a measured clue speaks for a mistake."""
 
 UNSURE = 0.02
