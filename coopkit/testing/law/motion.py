@@ -74,7 +74,7 @@ def one_step(make: MakeGaussian) -> Experiment:
 def convergence(make: MakeGaussian) -> Experiment:
     """Start far away, each chain elsewhere; the moments arrive when and where they should.
 
-    A sampler whose speed is not known goes half of the way at a smaller step size: a trajectory of
+    A sampler whose speed is not known goes the first half at a smaller step size: a trajectory of
     fixed length may turn a direction by half a circle, which mixes nothing, at one of them only.
     """
 
@@ -90,7 +90,7 @@ def convergence(make: MakeGaussian) -> Experiment:
             mean, covariance = after(STEPS, far, torch.zeros(width, width).double(), step)
             law = attrs.evolve(law, mean=law.mean + mean, covariance=covariance)
             return normality(law.scores(walk(sampler, law.target, x, STEPS, rng)), rng)
-        for each in (sampler, sized(sampler, 0.7 * BOLDER * law.scale)):
+        for each in (sized(sampler, 0.7 * BOLDER * law.scale), sampler):
             x = walk(each, law.target, x, ARRIVAL // 2, rng)
         return normality(law.scores(x), rng)
 

@@ -162,9 +162,11 @@ def test_a_wrong_power_of_the_temperature_is_seen(noise_std):
 
 def test_a_wrong_declared_temperature_is_seen():
     def cold(self, precision):
-        return linear_step(LANGEVIN, precision)
+        return linear_step(attrs.evolve(LANGEVIN, step_size=self.step_size), precision)
 
-    assert run(equilibrium.temperature, wrong(gaussian_step=cold)).against
+    found = run(equilibrium.temperature, wrong(gaussian_step=cold))
+    assert found.against
+    assert "declared covariance" in found.detail
 
 
 def test_exact_and_biased_samplers_keep_the_joint_law():

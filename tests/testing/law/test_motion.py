@@ -10,6 +10,7 @@ import attrs
 import pytest
 import torch
 from mutants import (
+    RejectedProposal,
     antithetic_noise,
     correlated_noise,
     drift_factor,
@@ -111,6 +112,10 @@ def test_leaps_that_turn_by_half_a_circle_arrive_too():
     """The posterior of this seed is one on which three leaps of the bold size mix nothing."""
     found = [run(motion.convergence(posterior), Hamiltonian(), 1000, seed) for seed in range(10)]
     assert sum(outcome.against for outcome in found) == 0
+
+
+def test_the_score_of_a_rejected_proposal_is_seen_at_the_bold_step_size():
+    assert run(motion.convergence(correlated), RejectedProposal()).against
 
 
 def test_a_slow_sampler_is_late():
