@@ -82,6 +82,7 @@ LAWS = {
     "exponential_": (lambda x, g: x.clone().exponential_(2, generator=g), 0.5, 0.5),
     "bernoulli": (lambda x, g: torch.bernoulli(x + 0.2, generator=g), 0.2, 0.4),
     "randint": (lambda x, g: torch.randint(3, 6, x.shape, generator=g), 4, (2 / 3) ** 0.5),
+    "randint from 0": (lambda x, g: torch.randint(2, x.shape, generator=g), 0.5, 0.5),
     "binomial": (lambda x, g: torch.binomial(x + 4, x + 0.5, generator=g), 2, 1),
 }
 
@@ -103,6 +104,25 @@ def test_rows_follow_the_law_that_was_asked_for_and_are_independent(draw, mean, 
         assert abs(value.mean().item()) < 6 / math.sqrt(value.numel()), name
     spread = (u**2 - 1).std().item() / math.sqrt(u.numel())
     assert abs((u**2 - 1).mean().item()) <= 6 * spread + 1e-6
+
+
+OF_EACH = {
+    "normal": lambda c, x, g: torch.normal(c.expand_as(x), 0.01, generator=g),
+    "normal, broadcast": lambda c, x, g: torch.normal(c, 0.01 + x, generator=g),
+    "normal by name": lambda c, x, g: torch.normal(mean=c, std=0.01 + x, generator=g),
+    "poisson": lambda c, x, g: (
+        torch.poisson((1000 * c**2).expand_as(x), generator=g).div(1e3) ** 0.5
+    ),
+    "bernoulli_": lambda c, x, g: 5 * x.clone().bernoulli_(c / 5, generator=g),
+}
+
+
+@pytest.mark.parametrize("draw", OF_EACH.values(), ids=OF_EACH)
+def test_every_chain_has_the_parameters_of_its_own_row(draw):
+    """Deterministic: the law of chain i has mean i."""
+    means = torch.tensor([[0.0], [5.0]]).double()
+    found = rows(lambda x, g: draw(means, x, g), [4, 9])
+    assert torch.allclose(found, means.expand(2, 3), atol=0.2)
 
 
 def test_what_is_common_to_the_batch_stays_so():
