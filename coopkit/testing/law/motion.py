@@ -169,7 +169,8 @@ def equivariance(sampler: Sampler[Any], chains: int, rng: torch.Generator) -> Ev
     std = 0.6
     law = described(std**2 * torch.eye(3, dtype=torch.float64), torch.zeros(3).double(), std)
     sampler = bold(sampler, std)
-    rotation = torch.linalg.qr(torch.randn(3, 3, generator=rng)).Q
+    axes = torch.linalg.qr(torch.randn(3, 3, generator=rng)).Q
+    rotation = axes * axes.det()
     start = torch.tensor([[2.0, 0.0, 0.0]]).expand(chains, 3).contiguous()
     plain = walk(sampler, law.target, start, 3, rng)
     turned = walk(sampler, law.target, start @ rotation.T, 3, rng) @ rotation

@@ -20,7 +20,7 @@ from coopkit.recipe import Recipe
 from coopkit.testing.strategies.broken import overrides, recipe_tables, recipe_texts
 from coopkit.testing.strategies.recipes import recipes, right_tables
 
-TINY = Path(__file__).parent.parent / "tiny" / "cooperative.toml"
+TINY = Path(__file__).parents[2] / "tiny" / "cooperative.toml"
 SMALL = Recipe.read(TINY)
 
 KEY = r"""(?:[A-Za-z0-9_-]+|'(?:[^'\\]|\\.)*'|"[^"]*")"""
