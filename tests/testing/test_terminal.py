@@ -58,7 +58,7 @@ def bound_of(name: str) -> str:
     (found,) = check_sampler(
         Langevin(), profile="quick", seed=3, selected=lambda each: each == name
     )
-    return short(found.bound)
+    return f"{found.bound:.3g}"
 
 
 def rows_of(text: str) -> dict[str, list[str]]:
