@@ -31,7 +31,6 @@ bench: $(VENV)/.development
 
 power: $(VENV)/.development
 	OMP_NUM_THREADS=1 $(BIN)/python tests/testing/power.py
-	OMP_NUM_THREADS=1 $(BIN)/python tests/testing/power.py --profile quick
 
 false-alarms: $(VENV)/.development
 	OMP_NUM_THREADS=1 $(BIN)/python tests/testing/false_alarms.py

@@ -58,7 +58,7 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 
 def say(text: str) -> None:
     """Print to standard error, as it is."""
-    err.print(text, markup=False, highlight=False, soft_wrap=True)
+    err.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -185,7 +185,7 @@ def show_plugin(name: str) -> None:
         raise PluginError(f"no plugin supplies {name!r}; {did_you_mean(name, known)}")
     for entry in entries:
         out.print(f"{entry.kind} {entry.name}, {entry.distribution} {entry.version}", style="bold")
-        out.print(first_line(entry.cls), markup=False, highlight=False)
+        out.print(first_line(entry.cls), markup=False, highlight=False, emoji=False)
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for column in ("field", "type", "default", "meaning"):
             table.add_column(column, overflow="fold")

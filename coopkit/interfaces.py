@@ -11,6 +11,7 @@ from typing import ClassVar, Protocol, TypeVar, runtime_checkable
 import attrs
 import pluggy
 import torch
+from attrs.validators import ge, optional
 from torch import Tensor, nn
 
 INTERFACE_VERSION = 1
@@ -99,7 +100,7 @@ class Capabilities:
             their number is not fixed.
     """
 
-    bias_order: int | None = None
+    bias_order: int | None = attrs.field(default=None, validator=optional(ge(1)))
     reversible: bool = False
     equivariant: bool = False
     tempered: bool = False

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from coopkit.errors import CoopkitError, did_you_mean
-from coopkit.interfaces import Sampler
+from coopkit.interfaces import Capabilities, Sampler
 from coopkit.testing.checks import CHECKS
 from coopkit.testing.defaults import chosen_profile, chosen_seed
-from coopkit.testing.records import Check, Profile, Result
+from coopkit.testing.records import Check, Profile, Result, capabilities_of
 
 if TYPE_CHECKING:
     import pytest
@@ -72,7 +72,7 @@ class SamplerCheck:
         if found.status == "expected failure":
             pytest.xfail(found.detail)
         if found.status != "passed":
-            raise NonConformingError(sentence(self.sampler, found))
+            raise NonConformingError(sentence(self.sampler, found, self.profile))
 
 
 def applies(bound: SamplerCheck) -> bool:
@@ -83,7 +83,7 @@ def applies(bound: SamplerCheck) -> bool:
         return True
 
 
-def sentence(sampler: Sampler[Any], found: Result) -> str:
+def sentence(sampler: Sampler[Any], found: Result, profile: Profile) -> str:
     """Return what a failed check says to the sampler's author."""
     head = f"{sampler} breaks {found.check}: {found.detail}."
     if found.status == "unexpected pass":
@@ -92,7 +92,8 @@ def sentence(sampler: Sampler[Any], found: Result) -> str:
         f"{head}\n"
         f"The check: {found.meaning} [{found.source}].\n"
         f"Figure {found.figure:.4g}, bound {found.bound:.4g}; a right sampler fails with "
-        f"probability {found.false_alarm:.1g}. See it again with --coopkit-seed {found.seed}."
+        f"probability {found.false_alarm:.1g}. See it again with --coopkit-seed {found.seed} "
+        f"--coopkit-profile {profile}."
     )
 
 
@@ -119,6 +120,7 @@ def checks_of(
     if not attrs.has(type(sampler)):
         what = f"the class {sampler.__name__}" if isinstance(sampler, type) else repr(sampler)
         raise TypeError(f"checks need an instance of an attrs class of a sampler, not {what}")
+    refuse_claims(sampler)
     reasons = dict(expected_failures or {})
     names = [check.name for check in CHECKS]
     if unknown := sorted(set(reasons) - set(names)):
@@ -127,6 +129,25 @@ def checks_of(
     profile = chosen_profile(profile)
     for check in CHECKS:
         yield SamplerCheck(sampler, check, profile, reasons.get(check.name, ""), seed)
+
+
+def refuse_claims(sampler: Sampler[Any]) -> None:
+    """Refuse claims that cannot be checked.
+
+    Raises:
+        CoopkitError: `capabilities` are none, or speak of a field that there is not.
+    """
+    claims: object = capabilities_of(sampler)
+    label = f"{type(sampler).__name__}.capabilities"
+    if not isinstance(claims, Capabilities):
+        raise CoopkitError(f"{label} must be coopkit.Capabilities(...), not {claims!r}")
+    cls: Any = type(sampler)
+    for claimed, claim, field in (
+        (claims.bias_order, "bias_order", "step_size"),
+        (claims.tempered, "tempered", "temperature"),
+    ):
+        if claimed and field not in attrs.fields_dict(cls):
+            raise CoopkitError(f"{label} states {claim}, but there is no field {field!r} to vary")
 
 
 def check_sampler(

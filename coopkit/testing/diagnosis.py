@@ -60,13 +60,13 @@ def likeliest_mistakes(results: Sequence[Result], most: int = 3) -> list[Diagnos
     """Return the mistakes likeliest behind failed checks, likeliest first; none if none failed.
 
     By Bayes' rule from the measured kill probabilities, as if the checks failed independently of
-    each other, and from the two factors that one step measures. A pattern that no known mistake
-    leaves is attributed to the nearest ones all the same.
+    each other, and from the two factors that one step measures. A mistake that none of the failed
+    checks catches is left out; a pattern that no known one leaves is attributed to the nearest.
     """
     seen = {found.check: found for found in results if found.status in ("passed", "failed")}
-    if not any(found.status == "failed" for found in seen.values()):
-        return []
-    if not (mistakes := known_mistakes()):
+    failed = {name for name, found in seen.items() if found.status == "failed"}
+    mistakes = [mistake for mistake in known_mistakes() if failed & set(mistake.kills)]
+    if not mistakes:
         return []
     scores = [likelihood(mistake, seen) for mistake in mistakes]
     weights = [math.exp(score - max(scores)) for score in scores]

@@ -30,6 +30,8 @@ Applies = Callable[[Sampler[Any]], str]
 """Says why a check does not apply to a sampler; nothing where it does."""
 
 
+UNDECLARED = "it states no capabilities, and is held to be exact"
+
 SMALLEST = "smallest example: "
 """How the note begins that says what a property was tried on."""
 
@@ -126,6 +128,8 @@ class Check:
             if not (reason := self.applies(sampler)):
                 outcome, stages = self.measure(sampler, seed, profile)
                 status = "failed" if outcome.against else "passed"
+                if outcome.against and self.experiment and not hasattr(sampler, "capabilities"):
+                    outcome = attrs.evolve(outcome, detail=f"{outcome.detail}; {UNDECLARED}")
         except Exception as error:
             outcome, status = Evidence(float("inf"), 0.0, told(error, sampler)), "failed"
         return Result(

@@ -112,7 +112,7 @@ def chosen_checks(only: Sequence[str], names: Sequence[str]) -> set[str]:
         members = {name for name in names if word in (name, name.partition("[")[0])}
         if not members:
             families = sorted({name.partition("[")[0] for name in names})
-            hint = did_you_mean(word, [*names, *families])
+            hint = did_you_mean(word, sorted({*names, *families}))
             raise CoopkitError(f"--only: there is no check {word!r}; {hint}")
         found |= members
     return found
@@ -198,7 +198,7 @@ def print_mistakes(mistakes: Sequence[tuple[float, str, str]], console: Console)
     if not mistakes:
         return
     console.print()
-    console.print(Text("The likeliest mistakes behind this pattern of failures:", "bold"))
+    console.print(Text("The likeliest of the known mistakes behind these failures:", "bold"))
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, GAP, 0, 0))
     table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold")

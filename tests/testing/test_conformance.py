@@ -8,7 +8,7 @@ import torch
 
 from coopkit.builtin.langevin import Langevin, LangevinState
 from coopkit.errors import CoopkitError
-from coopkit.interfaces import Target
+from coopkit.interfaces import Capabilities, Target
 from coopkit.testing import CHECKS, Result, check_sampler, checks_of, parametrize_with_checks
 from coopkit.testing.conformance import NonConformingError, SamplerCheck
 from coopkit.testing.records import Status
@@ -151,10 +151,36 @@ def test_an_exception_is_a_failure_that_says_where():
         assert f"(test_conformance.py:{line})" in result.detail
 
 
-def test_an_exception_of_a_claim_is_a_failure_as_well():
-    (result,) = found(Confused(), ["temperature"])
+def test_claims_that_cannot_be_checked_are_refused():
+    with pytest.raises(CoopkitError, match=r"Confused.capabilities must be coopkit.Capabilities"):
+        found(Confused(), ["temperature"])
+
+    @attrs.frozen
+    class Stepless:
+        name: ClassVar[str] = "stepless"
+        capabilities: ClassVar[Capabilities] = Capabilities(bias_order=2)
+
+    with pytest.raises(CoopkitError, match="states bias_order, but there is no field 'step_size'"):
+        check_sampler(Stepless())
+    with pytest.raises(ValueError, match="bias_order"):
+        Capabilities(bias_order=0)
+
+
+def test_a_sampler_that_claims_nothing_is_told_that_it_is_held_to_be_exact():
+    @attrs.frozen(kw_only=True)
+    class Silent:
+        name: ClassVar[str] = "silent"
+        step_size: float = 0.1
+        init = Langevin.init
+
+        def step(self, target: Target, state: LangevinState, rng: torch.Generator) -> LangevinState:
+            return Langevin(step_size=self.step_size).step(target, state, rng)
+
+    (result,) = check_sampler(
+        Silent(), profile="quick", seed=3, selected="invariance[isotropic]".__eq__
+    )
     assert result.status == "failed"
-    assert "raised AttributeError: 'str' object has no attribute 'tempered'" in result.detail
+    assert result.detail.endswith("it states no capabilities, and is held to be exact")
 
 
 def test_different_counter_examples_are_one_failure():
@@ -246,7 +272,7 @@ def test_a_check_is_a_test():
         bound(NoHalf(), name)()
     said = str(failure.value)
     assert said.startswith("NoHalf(step_size=0.002, temperature=1.0) breaks one-step[isotropic]: ")
-    assert "See it again with --coopkit-seed 3." in said
+    assert "See it again with --coopkit-seed 3 --coopkit-profile quick." in said
     with pytest.raises(pytest.xfail.Exception, match="the half is missing"):
         bound(NoHalf(), name, expected_failures={name: "the half is missing"})()
     with pytest.raises(NonConformingError, match="it passes, but was expected to fail: no reason"):

@@ -100,7 +100,10 @@ def shrinkage(
     allowed = 2 ** (0.5 - order)
     z = (means[1] - allowed * means[0]) / torch.hypot(errors[1], allowed * errors[0])
     index = int(z.argmax())
-    figure = float(z[index]) if bool(torch.isfinite(z).all()) else math.inf
+    if not bool(torch.isfinite(z).all()):
+        off = "the chains left the finite numbers; is step_size δ, a length?"
+        return Evidence(math.inf, normal_bound(len(z), level), off)
+    figure = float(z[index])
     left = float(means[1][index] / means[0][index])
     detail = f"{names[index]}: halving the step size leaves {left:.2f} of the bias"
     return Evidence(figure, normal_bound(len(z), level), detail)
