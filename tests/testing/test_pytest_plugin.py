@@ -104,7 +104,7 @@ def test_seed_and_profile_of_the_options_are_those_of_the_tests(pytester: pytest
     )
     first.assert_outcomes(failed=1, deselected=len(expected_ids()) - 1)
     first.stdout.fnmatch_lines(["coopkit: profile quick, --coopkit-seed 4"])
-    first.stdout.fnmatch_lines(["*See it again with --coopkit-seed 4."])
+    first.stdout.fnmatch_lines(["*See it again with --coopkit-seed 4 --coopkit-profile quick."])
     figures = [re.findall(r"Figure ([\d.]+)", str(run.stdout)) for run in (first, again, other)]
     assert figures[0] == figures[1] != figures[2]
 
