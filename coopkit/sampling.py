@@ -29,6 +29,16 @@ def run_chains(
     if steps and isinstance(sampler, FusedSampler):
         end: S = sampler.run(target, state, steps, rng)
         return end
+    return step_chains(sampler, target, state, steps, rng)
+
+
+def step_chains(
+    sampler: Sampler[S], target: Target, state: S, steps: int, rng: torch.Generator
+) -> S:
+    """Return the state after single steps, also of a sampler that offers a fused `run`.
+
+    The arguments are those of `run_chains`.
+    """
     for _ in range(steps):
         state = sampler.step(target, state, rng)
         held = target.project(state.position)

@@ -9,6 +9,9 @@ import attrs
 
 from coopkit.testing.records import Result
 
+CLUES = "one-step[correlated]"
+"""The check whose measured factors tell mistakes apart."""
+
 CLUE_WIDTH = 0.03
 """Relative width within which a measured clue speaks for a mistake."""
 
@@ -81,13 +84,9 @@ def likelihood(mistake: Mistake, seen: dict[str, Result]) -> float:
     for name, found in seen.items():
         kill = min(max(mistake.kills.get(name, 0.0), UNSURE), 1 - UNSURE)
         total += math.log(kill if found.status == "failed" else 1 - kill)
-    for name, usual in mistake.clues.items():
-        for clue, value in seen[CLUES].clues.items() if CLUES in seen else ():
-            if clue == name:
-                off = (value - usual) / (CLUE_WIDTH * (0.5 + abs(usual)))
-                total -= min(8.0, off * off / 2)
+    measured = seen[CLUES].clues if CLUES in seen else {}
+    for name in mistake.clues.keys() & measured.keys():
+        usual = mistake.clues[name]
+        off = (measured[name] - usual) / (CLUE_WIDTH * (0.5 + abs(usual)))
+        total -= min(8.0, off * off / 2)
     return total
-
-
-CLUES = "one-step[correlated]"
-"""The check whose measured factors tell mistakes apart."""

@@ -19,6 +19,7 @@ from measured import machine, write_part
 from mutants import MUTANTS
 
 from coopkit.testing.checks import CHECKS
+from coopkit.testing.diagnosis import CLUES
 from coopkit.testing.records import Result
 
 ROOT = Path(__file__).parents[2]
@@ -59,7 +60,7 @@ def clues(runs: list[list[Result]]) -> dict[str, float]:
     seen: dict[str, list[float]] = defaultdict(list)
     for results in runs:
         for result in results:
-            if result.check == "one-step[correlated]":
+            if result.check == CLUES:
                 for name, value in result.clues.items():
                     seen[name].append(value)
     return {name: round(statistics.median(values), 3) for name, values in seen.items()}

@@ -53,9 +53,14 @@ def walk(
     sampler: Sampler[Any], target: Target, start: Tensor, steps: int, rng: torch.Generator
 ) -> Tensor:
     """Return where chains from `start` stand after so many steps, with a stream of their own."""
-    noise = torch.Generator().manual_seed(int(torch.randint(2**62, (), generator=rng)))
-    end: Tensor = run_chains(sampler, target, sampler.init(target, start), steps, noise).position
+    state = sampler.init(target, start)
+    end: Tensor = run_chains(sampler, target, state, steps, stream_from(rng)).position
     return end.detach()
+
+
+def stream_from(rng: torch.Generator) -> torch.Generator:
+    """Return a stream for a sampler, seeded from that of the experiment."""
+    return torch.Generator().manual_seed(int(torch.randint(2**62, (), generator=rng)))
 
 
 def linear_step(sampler: Sampler[Any], precision: Tensor) -> tuple[Tensor, Tensor]:

@@ -20,6 +20,7 @@ from coopkit.testing.law.dynamics import (
     invariant,
     linear_step,
     sized,
+    stream_from,
     walk,
 )
 from coopkit.testing.law.evidence import (
@@ -109,7 +110,7 @@ def arrow_of_time(sampler: Sampler[Any], chains: int, rng: torch.Generator) -> E
     law = invariant(sampler, law)
     narrow = torch.randn(chains, 3, generator=rng, dtype=torch.float64)
     x = law.embed(law.mean + 2.0 + 0.1 * narrow)
-    noise = torch.Generator().manual_seed(int(torch.randint(2**62, (), generator=rng)))
+    noise = stream_from(rng)
     state = sampler.init(law.target, x)
     before, influence = divergence(law.scores(x))
     quantile = stats.chi2.isf(LEVEL / (2 * ARROW_STEPS), 9) / (2 * chains)

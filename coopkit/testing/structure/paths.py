@@ -7,7 +7,7 @@ import attrs
 import torch
 
 from coopkit.interfaces import FusedSampler, Sampler
-from coopkit.sampling import run_chains
+from coopkit.sampling import run_chains, step_chains
 from coopkit.targets import MaskedTarget
 from coopkit.testing.structure.properties import close, demand, same
 from coopkit.testing.structure.scenes import Scene
@@ -63,9 +63,7 @@ def permuted(sampler: Sampler[Any], scene: Scene) -> None:
 
 def masked(sampler: Sampler[Any], scene: Scene) -> None:
     """Entries that a target holds keep their bits, signed zeros and tiny numbers too."""
-    rng = scene.stream(scene.seed + 1)
-    free = torch.rand(scene.start.shape, generator=rng, device=rng.device) < 0.5
-    held = scene.start.clone()
+    free, held = scene.mask(), scene.start.clone()
     held[held == 0] = -0.0
     masked = attrs.evolve(scene, target=MaskedTarget(scene.target, free, held))
     end = masked.walk(sampler, scene.start + 0.5)
@@ -77,15 +75,11 @@ def masked(sampler: Sampler[Any], scene: Scene) -> None:
 def fused(sampler: Sampler[Any], scene: Scene) -> None:
     """A fused run agrees with repeated steps, and holds what the target holds at each of them."""
     assert isinstance(sampler, FusedSampler)
-    rng = scene.stream(scene.seed + 1)
-    free = torch.rand(scene.start.shape, generator=rng, device=rng.device) < 0.5
-    for target in (scene.target, MaskedTarget(scene.target, free, scene.start)):
-        start, streams = scene.start + 0.5, [scene.stream(), scene.stream()]
+    for target in (scene.target, MaskedTarget(scene.target, scene.mask(), scene.start)):
+        start = scene.start + 0.5
         state = sampler.init(target, start)
-        for _ in range(scene.steps):
-            state = sampler.step(target, state, streams[0])
-            state = attrs.evolve(state, position=target.project(state.position))
-        whole = sampler.run(target, sampler.init(target, start), scene.steps, streams[1])
+        state = step_chains(sampler, target, state, scene.steps, scene.stream())
+        whole = sampler.run(target, sampler.init(target, start), scene.steps, scene.stream())
         close(state.position, whole.position, "the fused run ends elsewhere than its steps")
         for name, value in attrs.asdict(state, recurse=False).items():
             if isinstance(value, torch.Tensor):

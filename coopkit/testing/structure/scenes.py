@@ -1,6 +1,6 @@
 """What the checks of structure put before a sampler: small targets, starts and seeds."""
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import attrs
@@ -73,12 +73,22 @@ class Scene:
             seed: of other noise.
         """
         start = self.start if start is None else start
-        own = OwnNoise(self.seed, chains or [], start.device, start.shape[1:])
-        with nullcontext() if chains is None else own:
+        with self.noise_of(chains, start):
             state = sampler.init(self.target, start)
             end = run_chains(sampler, self.target, state, self.steps, self.stream(seed))
         position: Tensor = end.position
         return position
+
+    def noise_of(self, chains: list[int] | None, start: Tensor) -> AbstractContextManager[object]:
+        """Return what gives each chain noise of its own while it is entered, if they are named."""
+        if chains is None:
+            return nullcontext()
+        return OwnNoise(self.seed, chains, start.device, start.shape[1:])
+
+    def mask(self) -> Tensor:
+        """Return which half of the entries is free, drawn from a stream of its own."""
+        rng = self.stream(self.seed + 1)
+        return torch.rand(self.start.shape, generator=rng, device=rng.device) < 0.5
 
 
 def layers(network: nn.Module) -> str:
