@@ -27,13 +27,13 @@ docs: $(VENV)/.development
 	$(BIN)/mkdocs build --strict --quiet
 
 bench: $(VENV)/.development
-	$(BIN)/python tests/benchmarks/iterations.py
+	PYTHONPATH=tests $(BIN)/python tests/benchmarks/iterations.py
 
 power: $(VENV)/.development
-	OMP_NUM_THREADS=1 $(BIN)/python tests/testing/power.py
+	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python tests/testing/power.py
 
 false-alarms: $(VENV)/.development
-	OMP_NUM_THREADS=1 $(BIN)/python tests/testing/false_alarms.py
+	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python tests/testing/false_alarms.py
 
 clean:
 	rm -rf $(VENV) site

@@ -8,8 +8,6 @@ engine, over the wall time of the same iterations.
 """
 
 import json
-import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -21,13 +19,13 @@ from typing import Any
 
 import attrs
 import torch
+from measured import machine, write_part
 from torch.profiler import ProfilerActivity, profile, record_function
 
 import coopkit
 from coopkit.recipe import packaged_recipes
 
 PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 ENGINE = "autograd::engine::evaluate_function"
 TIMED, PROFILED = 3, 2
 
@@ -115,14 +113,6 @@ def measure(name: str) -> None:
     print(json.dumps(figures))
 
 
-def processor() -> str:
-    """Return the name of the processor, where the system tells."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
 def main() -> None:
     """Measure every recipe and write the table."""
     rows = []
@@ -136,18 +126,13 @@ def main() -> None:
         )
         print(rows[-1], flush=True)
     table = [
-        f"Measured by `make bench` on {processor()}, {os.cpu_count()} cores, "
-        f"{torch.get_num_threads()} threads, torch {torch.__version__}, "
-        f"Python {platform.python_version()}:",
+        f"Measured by `make bench`; {machine()}, {torch.get_num_threads()} threads:",
         "",
         "| recipe | chains | steps | seconds per iteration | network share | peak memory, GiB |",
         "| --- | --- | --- | --- | --- | --- |",
         *rows,
     ]
-    before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
-    after = rest.split(END)[1]
-    text = before + "\n".join([BEGIN, *table, END]) + after
-    PAGE.write_text(text, encoding="utf-8")
+    write_part(PAGE, "measured", "\n".join(table) + "\n")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 import attrs
 import pytest
 import torch
+import wrong_sampler
 
 from coopkit.builtin.langevin import Langevin, LangevinState
 from coopkit.errors import CoopkitError
@@ -17,16 +18,8 @@ SOME = ("resumes", "one-step[isotropic]", "one-step[correlated]", "temperature",
 
 
 @attrs.define(kw_only=True)
-class NoHalf(Langevin):
+class NoHalf(wrong_sampler.NoHalf):
     """Langevin dynamics whose drift lacks the half, and a class that is not even frozen."""
-
-    name: ClassVar[str] = "no-half"
-
-    def step(self, target: Target, state: LangevinState, rng: torch.Generator) -> LangevinState:
-        x = state.position
-        noise = torch.randn(x.shape, generator=rng, device=x.device, dtype=x.dtype)
-        drift = self.step_size**2 * target.score(x)
-        return LangevinState(x + drift + self.step_size * self.temperature**0.5 * noise)
 
 
 @attrs.frozen(kw_only=True)

@@ -1,7 +1,6 @@
 """The planted mistakes: each is caught, and the tables that were measured speak of them."""
 
 import pytest
-from measured import write_part
 from mutants import MUTANTS
 from reference_samplers import RIGHT
 
@@ -44,11 +43,3 @@ def test_a_planted_mistake_is_among_the_likeliest(mutant):
 def test_right_samplers_of_other_kinds_pass(check):
     """Fused, Metropolis-adjusted, underdamped and Hamiltonian."""
     check()
-
-
-def test_a_measured_part_replaces_what_stood_there(tmp_path):
-    page = tmp_path / "page.md"
-    page.write_text("before\n<!-- x: begin -->\nold\n<!-- x: end -->\nafter\n", encoding="utf-8")
-    write_part(page, "x", "new\n")
-    expected = "before\n<!-- x: begin -->\nnew\n<!-- x: end -->\nafter\n"
-    assert page.read_text(encoding="utf-8") == expected

@@ -8,8 +8,8 @@ from typing import ClassVar
 import attrs
 import pytest
 import torch
-from mutants import wrong
 from reference_samplers import Hamiltonian, Mala, Underdamped
+from wrong_langevin import wrong
 
 from coopkit.builtin.langevin import Langevin, LangevinState
 from coopkit.interfaces import Capabilities, Target

@@ -9,8 +9,10 @@ from typing import ClassVar
 import attrs
 import pytest
 import torch
-from mutants import (
-    RejectedProposal,
+from reference_samplers import Hamiltonian, Mala, Underdamped
+from scipy import stats
+from torch.distributions import MultivariateNormal, kl_divergence
+from wrong_langevin import (
     antithetic_noise,
     correlated_noise,
     drift_factor,
@@ -19,9 +21,7 @@ from mutants import (
     uniform_noise,
     wrong,
 )
-from reference_samplers import Hamiltonian, Mala, Underdamped
-from scipy import stats
-from torch.distributions import MultivariateNormal, kl_divergence
+from wrong_relatives import RejectedProposal
 
 from coopkit.builtin.langevin import Langevin, LangevinState
 from coopkit.interfaces import Capabilities

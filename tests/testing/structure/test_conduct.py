@@ -9,19 +9,19 @@ import attrs
 import numpy as np
 import pytest
 import torch
-from mutants import (
+from reference_samplers import RIGHT, Mala, Underdamped
+from torch import nn
+from wrong_langevin import (
     Cast,
     Doubled,
     InPlace,
     KeptGraph,
     Open,
     global_noise,
-    mode_lost,
     through_backward,
     wrong,
 )
-from reference_samplers import RIGHT, Mala, Underdamped
-from torch import nn
+from wrong_targets import mode_lost
 
 from coopkit.builtin.langevin import Langevin, LangevinState
 from coopkit.testing.records import SMALLEST, Violation

@@ -9,13 +9,9 @@ import attrs
 import pytest
 import torch
 from hypothesis import strategies as st
-from mutants import (
-    Leaking,
-    MaskedAtTheEnd,
-    batch_statistics,
-    wrong,
-)
 from reference_samplers import RIGHT, FusedLangevin, Mala
+from wrong_langevin import Leaking, MaskedAtTheEnd, wrong
+from wrong_targets import batch_statistics
 
 from coopkit.builtin.langevin import Langevin, LangevinState
 from coopkit.targets import MaskedTarget
