@@ -10,11 +10,11 @@ from typing import Any, Protocol
 
 import attrs
 import torch
-from einops import rearrange
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from coopkit.interfaces import Sampler, Shape
+from coopkit.measures import distance, spread
 from coopkit.steps import (
     Backward,
     Reconstruction,
@@ -24,7 +24,7 @@ from coopkit.steps import (
     revise,
     shift_density,
 )
-from coopkit.targets import RevisionTarget, frozen, squared_norm
+from coopkit.targets import Freeze, RevisionTarget, frozen, squared_norm
 
 
 @attrs.frozen(eq=False)
@@ -38,6 +38,7 @@ class Learner:
         trained: the network as the updates call it, where that is not the network itself (wrapped
             for several devices).
         backward: how to accumulate gradients; the engine's own under mixed precision.
+        freeze: turns the network into a function of its input alone, for chains.
     """
 
     network: nn.Module
@@ -47,6 +48,7 @@ class Learner:
         default=attrs.Factory(lambda self: self.network, takes_self=True)
     )
     backward: Backward = Tensor.backward
+    freeze: Freeze = frozen
 
 
 @attrs.frozen
@@ -144,6 +146,7 @@ class DescriptorAlgorithm:
             chains,
             settings.revision_steps,
             self.streams.revision,
+            self.descriptor.freeze,
         ).revised
         figures = shift(self.descriptor, batch.signals, chains, revised, settings.residual)
         self.memory["chains"] = revised
@@ -177,6 +180,7 @@ class GeneratorAlgorithm:
             batch.signals,
             settings.inference_steps,
             self.streams.inference,
+            self.generator.freeze,
         ).latents
         learnt = learn(self.generator, latents, batch.signals, settings)
         figures = {
@@ -220,6 +224,7 @@ class CooperativeAlgorithm:
             self.chains,
             settings.draft_noise_std,
             streams.draft,
+            generator.freeze,
         )
         revised = revise(
             descriptor.network,
@@ -228,6 +233,7 @@ class CooperativeAlgorithm:
             draft.initial,
             settings.revision_steps,
             streams.revision,
+            descriptor.freeze,
         ).revised
         latents = draft.latents
         if settings.inference_steps > 0:
@@ -240,6 +246,7 @@ class CooperativeAlgorithm:
                 revised,
                 settings.inference_steps,
                 streams.inference,
+                generator.freeze,
             ).latents
         figures = shift(descriptor, batch.signals, draft.initial, revised, settings.residual)
         learnt = learn(generator, latents, revised, settings)
@@ -257,7 +264,7 @@ def shift(
 
     With `residual`, ‖Y/s² − ∂f/∂Y‖ of S2 as well, equation (26).
     """
-    target = RevisionTarget(frozen(descriptor.network), descriptor.std)
+    target = RevisionTarget(descriptor.freeze(descriptor.network), descriptor.std)
     figures = {"energy_initial": target.energy(initial).mean()}
     if residual:
         figures["autoencoder_residual"] = squared_norm(target.score(revised)).sqrt().mean()
@@ -287,14 +294,5 @@ def learn(
         generator.std,
         settings.updates,
         generator.backward,
+        generator.freeze,
     )
-
-
-def spread(x: Tensor) -> Tensor:
-    """Return the mean distance ‖·‖ between two of the signals (n, ...), n ≥ 2."""
-    return torch.pdist(rearrange(x, "n ... -> n (...)")).mean()
-
-
-def distance(a: Tensor, b: Tensor) -> Tensor:
-    """Return the mean absolute difference per entry, in the units of the signal."""
-    return (a - b).abs().mean()

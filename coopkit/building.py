@@ -3,6 +3,7 @@
 import atexit
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,10 +20,12 @@ from coopkit.algorithms import (
 )
 from coopkit.data import Images
 from coopkit.errors import RecipeError
+from coopkit.fast import Preparation, cached_choices, read_choices
 from coopkit.interfaces import Shape
 from coopkit.recipe import Recipe
 from coopkit.sections import Network
 from coopkit.streams import stream_seed
+from coopkit.targets import frozen
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -71,7 +74,36 @@ def build_network(recipe: Recipe, kind: str, shape: Shape) -> nn.Module:
     return network
 
 
-def build_learner(recipe: Recipe, kind: str, shape: Shape, accelerator: "Accelerator") -> Learner:
+def new_preparation(recipe: Recipe, earlier: Path) -> Preparation | None:
+    """Return what makes the networks of D1 and G1 fast; None where the recipe says "off".
+
+    Args:
+        recipe: what it says of choices comes before what this machine has measured.
+        earlier: the file with the choices of an earlier part of the run, which come before both.
+
+    Raises:
+        RecipeError: the recipe's file holds no choices.
+    """
+    if recipe.run.fast == "off":
+        return None
+    choices = cached_choices()
+    if recipe.run.choices:
+        given = read_choices(Path(recipe.run.choices))
+        if not given:
+            problem = f"run.choices {recipe.run.choices!r} is no fast.json of a run"
+            raise RecipeError("recipe", [problem])
+        choices.known |= given
+    choices.known |= read_choices(earlier)
+    return Preparation(choices, recipe.run.memory * 2**30)
+
+
+def build_learner(
+    recipe: Recipe,
+    kind: str,
+    shape: Shape,
+    accelerator: "Accelerator",
+    preparation: Preparation | None = None,
+) -> Learner:
     """Build one network and its optimiser, and place them.
 
     Raises:
@@ -87,7 +119,8 @@ def build_learner(recipe: Recipe, kind: str, shape: Shape, accelerator: "Acceler
         raise RecipeError("recipe", [f"{kind}.optimizer does not fit: {error}"]) from error
     trained, optimizer = accelerator.prepare(network, plain)
     std = table.architecture.reference_std if descriptor else table.architecture.noise_std
-    return Learner(network, optimizer, std, trained, backward_through(accelerator, optimizer))
+    backward = backward_through(accelerator, optimizer)
+    return Learner(network, optimizer, std, trained, backward, preparation or frozen)
 
 
 def backward_through(

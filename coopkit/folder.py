@@ -11,6 +11,7 @@ from coopkit.recipe import Recipe
 
 RECIPE_FILE = "recipe.toml"
 ENVIRONMENT_FILE = "environment.json"
+FAST_FILE = "fast.json"
 METRICS_FILE = "metrics.jsonl"
 SHEETS = "sheets"
 CHECKPOINTS = "checkpoints"
@@ -59,7 +60,7 @@ def clear_run(folder: Path) -> None:
     """Remove what a run has written to its folder, and nothing else."""
     for name in (SHEETS, CHECKPOINTS):
         shutil.rmtree(folder / name, ignore_errors=True)
-    for name in (METRICS_FILE, ENVIRONMENT_FILE, RECIPE_FILE):
+    for name in (METRICS_FILE, FAST_FILE, ENVIRONMENT_FILE, RECIPE_FILE):
         (folder / name).unlink(missing_ok=True)
 
 
@@ -69,6 +70,9 @@ FREE_ON_RESUME = {
     "run.checkpoint_every",
     "run.keep_checkpoints",
     "run.device",
+    "run.fast",
+    "run.choices",
+    "run.memory",
     "data.workers",
 }
 

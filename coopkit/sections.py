@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import attrs
-from attrs.validators import ge
+from attrs.validators import ge, gt
 
 from coopkit.conversion import quoted, refuse, shorten
 from coopkit.data import DIGITS, PHOTOGRAPHS, DataTable
@@ -89,6 +89,11 @@ class RunTable:
         keep_checkpoints: how many of the newest to keep.
         residual_every: iterations between measurements of the auto-encoder residual (26); 0 for
             never.
+        fast: "auto" evaluates the networks of D1 and G1 in the way that was measured to be fastest,
+            "off" as they are.
+        choices: the file fast.json of another run, whose ways are taken instead of being measured.
+        memory: GiB that evaluating a network in D1 or G1 may take at a time, about; more chains are
+            done in chunks, one chain is always done.
     """
 
     iterations: int = attrs.field(validator=ge(1))
@@ -100,6 +105,9 @@ class RunTable:
     checkpoint_every: int = attrs.field(default=100, validator=ge(0))
     keep_checkpoints: int = attrs.field(default=2, validator=ge(1))
     residual_every: int = attrs.field(default=0, validator=ge(0))
+    fast: Literal["auto", "off"] = "auto"
+    choices: str = ""
+    memory: float = attrs.field(default=4.0, validator=gt(0))
 
 
 PLAIN: dict[str, type[Any]] = {"data": DataTable, "run": RunTable}

@@ -15,9 +15,9 @@ from torch.optim import Optimizer
 from coopkit.interfaces import Sampler, Shape
 from coopkit.sampling import sample_chains
 from coopkit.targets import (
+    Freeze,
     InferenceTarget,
     RevisionTarget,
-    evaluating,
     frozen,
     squared_norm,
 )
@@ -83,6 +83,7 @@ def generate(
     chains: int,
     noise_std: float,
     rng: torch.Generator,
+    freeze: Freeze = frozen,
 ) -> Draft:
     """G0: draw X̂ ~ N(0, I_d) and Ŷ = g(X̂) + ε, ε ~ N(0, σ²I), equation (9).
 
@@ -92,10 +93,11 @@ def generate(
         chains: how many to draw.
         noise_std: σ ≥ 0, in the units of the signal; 0 gives g(X̂) itself.
         rng: on the device of the generator.
+        freeze: turns the generator into a function of the latents alone.
     """
     latents = torch.randn((chains, *latent_shape), generator=rng, device=rng.device)
-    with torch.no_grad(), evaluating(generator):
-        drawn = generator(latents)
+    with torch.no_grad():
+        drawn = freeze(generator)(latents)
     if noise_std > 0:
         noise = torch.randn(drawn.shape, generator=rng, device=rng.device)
         drawn = drawn + noise_std * noise
@@ -109,6 +111,7 @@ def revise(
     initial: Tensor,
     steps: int,
     rng: torch.Generator,
+    freeze: Freeze = frozen,
 ) -> Revision:
     """D1: revise the initial signals by l_D steps towards the descriptor, equation (6).
 
@@ -119,8 +122,9 @@ def revise(
         initial: Ŷ of S1, or the persistent chains of Algorithm 1.
         steps: l_D; at 0 the signals come back as they are.
         rng: on the device of the signals.
+        freeze: turns the descriptor into a function of the signals alone.
     """
-    target = RevisionTarget(frozen(descriptor), reference_std)
+    target = RevisionTarget(freeze(descriptor), reference_std)
     return Revision(initial, sample_chains(sampler, target, initial, steps, rng))
 
 
@@ -132,6 +136,7 @@ def infer(
     signals: Tensor,
     steps: int,
     rng: torch.Generator,
+    freeze: Freeze = frozen,
 ) -> Inference:
     """G1: infer the latents of given signals by l_G steps from where they are, equation (13).
 
@@ -143,8 +148,9 @@ def infer(
         signals: Y, one for each latent.
         steps: l_G; at 0 the latents come back as they are.
         rng: on the device of the latents.
+        freeze: turns the generator into a function of the latents alone.
     """
-    target = InferenceTarget(frozen(generator), signals, noise_std)
+    target = InferenceTarget(freeze(generator), signals, noise_std)
     return Inference(sample_chains(sampler, target, latents, steps, rng))
 
 
@@ -185,6 +191,7 @@ def reconstruct(
     noise_std: float,
     updates: int = 1,
     backward: Backward = Tensor.backward,
+    freeze: Freeze = frozen,
 ) -> Reconstruction:
     """G2: let the generator learn to give the signals from their latents, equation (14).
 
@@ -199,6 +206,7 @@ def reconstruct(
         noise_std: σ, in the units of the signal.
         updates: how many updates on the same pairs, 0 or more.
         backward: how to accumulate gradients.
+        freeze: turns the generator into a function of the latents alone, for S3.
     """
     norms: list[Tensor] = []
     for _ in range(updates):
@@ -207,8 +215,8 @@ def reconstruct(
         backward(error / (2 * noise_std**2))
         norms.append(gradient_norm(optimizer))
         optimizer.step()
-    with torch.no_grad(), evaluating(generator):
-        reconstructed = generator(latents)
+    with torch.no_grad():
+        reconstructed = freeze(generator)(latents)
     return Reconstruction(reconstructed, norms[0] if norms else torch.zeros(()))
 
 

@@ -6,6 +6,7 @@ signal or a latent, never over chains.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol, runtime_checkable
 
 import attrs
 import torch
@@ -55,6 +56,43 @@ def frozen(network: nn.Module) -> Callable[[Tensor], Tensor]:
     return evaluate
 
 
+Freeze = Callable[[nn.Module], Callable[[Tensor], Tensor]]
+"""Turns a network into a function of its input alone, as `frozen` does."""
+
+
+@runtime_checkable
+class Differentiated(Protocol):
+    """A function that knows its own gradients, for speed; `frozen` returns one that does not."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the value at x."""
+
+    def gradient(self, x: Tensor) -> Tensor:
+        """Return the gradient of the sum of all values with respect to x, detached."""
+
+    def pull(self, x: Tensor, toward: Callable[..., Tensor], *along: Tensor) -> Tensor:
+        """Return p · ∂f/∂x for p = toward(f(x), *along), detached; `along` is (chains, ...)."""
+
+
+def gradient(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Return ∂ Σ f(x) / ∂x, detached, by autograd."""
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        (result,) = torch.autograd.grad(f(x).sum(), x)
+    return result
+
+
+def pull(
+    f: Callable[[Tensor], Tensor], x: Tensor, toward: Callable[..., Tensor], *along: Tensor
+) -> Tensor:
+    """Return p · ∂f/∂x for p = toward(f(x), *along), detached, by autograd."""
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        value = f(x)
+        (result,) = torch.autograd.grad(value, x, grad_outputs=toward(value.detach(), *along))
+    return result
+
+
 @attrs.frozen(eq=False)
 class RevisionTarget(Target):
     """The descriptor's density, log p(Y) = f(Y) − ‖Y‖²/2s², equations (2), (3) and (25).
@@ -73,10 +111,9 @@ class RevisionTarget(Target):
 
     def score(self, x: Tensor) -> Tensor:
         """Return ∂f/∂Y − Y/s², the bracket of equation (6) with its sign turned."""
-        with torch.enable_grad():
-            signal = x.detach().requires_grad_()
-            (gradient,) = torch.autograd.grad(self.f(signal).sum(), signal)
-        return gradient - x.detach() / self.reference_std**2
+        x = x.detach()
+        slope = self.f.gradient(x) if isinstance(self.f, Differentiated) else gradient(self.f, x)
+        return torch.sub(slope, x, alpha=self.reference_std**-2)
 
     def energy(self, x: Tensor) -> Tensor:
         """Return E(Y) = ‖Y‖²/2s² − f(Y) without a graph, equation (25), (chains,)."""
@@ -105,12 +142,14 @@ class InferenceTarget(Target):
 
     def score(self, x: Tensor) -> Tensor:
         """Return σ⁻² (Y − g(X)) ∂g/∂X − X, the gradient of equation (13)."""
-        with torch.enable_grad():
-            latents = x.detach().requires_grad_()
-            drawn = self.g(latents)
-            pull = (self.signal - drawn.detach()) / self.noise_std**2
-            (gradient,) = torch.autograd.grad(drawn, latents, grad_outputs=pull)
-        return gradient - x.detach()
+        x = x.detach()
+        if isinstance(self.g, Differentiated):
+            return self.g.pull(x, self.error, self.signal) - x
+        return pull(self.g, x, self.error, self.signal) - x
+
+    def error(self, drawn: Tensor, signal: Tensor) -> Tensor:
+        """Return (Y − g(X)) / σ², of the shape of Y."""
+        return (signal - drawn) / self.noise_std**2
 
 
 @attrs.frozen(eq=False)

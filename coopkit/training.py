@@ -19,13 +19,15 @@ from coopkit.building import (
     build_algorithm,
     build_learner,
     new_accelerator,
+    new_preparation,
     own_part,
     seeded,
 )
 from coopkit.checkpoint import list_checkpoints, load_checkpoint
 from coopkit.data import Images, load_images
 from coopkit.errors import DivergedError, RecipeError
-from coopkit.folder import CHECKPOINTS, check_folder, clear_run
+from coopkit.fast import Preparation
+from coopkit.folder import CHECKPOINTS, FAST_FILE, check_folder, clear_run
 from coopkit.interrupts import stopping_signals
 from coopkit.optimizers import apply_settings
 from coopkit.plugins import registry, watching
@@ -62,6 +64,7 @@ class Run:
         algorithm: one of the three.
         streams: the sources of randomness of this process.
         order: in which the examples are seen.
+        preparation: what makes the networks of D1 and G1 fast, if anything.
         iteration: how many learning iterations are done.
         figures: what the last iteration measured, mean over processes.
         interrupted: the signal that asked the run to stop, if one did.
@@ -76,6 +79,7 @@ class Run:
     algorithm: Algorithm
     streams: Streams
     order: Order
+    preparation: Preparation | None = None
     iteration: int = 0
     figures: dict[str, float] = attrs.field(factory=dict)
     interrupted: signal.Signals | None = None
@@ -201,8 +205,9 @@ def build_run(recipe: Recipe, folder: Path, images: Images) -> Run:
             for purpose in ("draft", "revision", "inference")
         )
     )
+    preparation = new_preparation(recipe, folder / FAST_FILE)
     learners = {
-        kind: build_learner(recipe, kind, images.shape, accelerator)
+        kind: build_learner(recipe, kind, images.shape, accelerator, preparation)
         for kind in ("descriptor", "generator")
         if getattr(recipe, kind) is not None
     }
@@ -215,6 +220,7 @@ def build_run(recipe: Recipe, folder: Path, images: Images) -> Run:
         algorithm=build_algorithm(recipe, images, learners, streams, accelerator),
         streams=streams,
         order=Order(len(images), recipe.run.observed, recipe.seed),
+        preparation=preparation,
     )
 
 

@@ -1,11 +1,12 @@
 """Saying what a run is."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 from coopkit.checkpoint import list_checkpoints
 from coopkit.errors import RunError
-from coopkit.folder import CHECKPOINTS, ENVIRONMENT_FILE
+from coopkit.folder import CHECKPOINTS, ENVIRONMENT_FILE, FAST_FILE
 from coopkit.tasks.trained import run_recipe
 from coopkit.watchers.files import read_metrics
 
@@ -33,6 +34,7 @@ def describe_run(folder: Path) -> dict[str, str]:
     places = list_checkpoints(folder / CHECKPOINTS)
     said["newest checkpoint"] = str(places[-1]) if places else "none yet"
     said |= describe_environment(folder / ENVIRONMENT_FILE)
+    said |= describe_evaluations(folder / FAST_FILE)
     for name, value in (metrics[-1] if metrics else {}).items():
         if name != "iteration":
             said[name] = f"{value:.6g}"
@@ -53,3 +55,24 @@ def describe_environment(path: Path) -> dict[str, str]:
         }
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} is damaged or missing: {error}") from error
+
+
+def describe_evaluations(path: Path) -> dict[str, str]:
+    """Return how each network is evaluated in D1 and G1, as far as that is known yet.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    if not path.exists():
+        return {}
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        ways = Counter(said["choices"].values())
+        described = {f"fast {kind}": text for kind, text in said["networks"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"{path} is damaged: {error}") from error
+    if ways:
+        described["ways of its convolutions"] = ", ".join(
+            f"{count} {name}" for name, count in sorted(ways.items())
+        )
+    return described

@@ -75,7 +75,9 @@ def draw(
         assert trained.recipe.generator is not None
         latent_shape = trained.recipe.generator.architecture.latent_shape(trained.signal_shape)
         noise = settings.draft_noise_std
-        initial = generate(trained.generator, latent_shape, len(which), noise, draft_rng).initial
+        initial = generate(
+            trained.generator, latent_shape, len(which), noise, draft_rng, trained.freeze
+        ).initial
     else:
         assert trained.chains is not None
         initial = trained.chains[which.start : which.stop]
@@ -90,6 +92,7 @@ def draw(
         initial,
         settings.revision_steps,
         revision_rng,
+        trained.freeze,
     ).revised
     return Samples(initial, revised)
 

@@ -6,12 +6,13 @@ import attrs
 import torch
 from torch import Tensor, nn
 
-from coopkit.building import build_network
+from coopkit.building import build_network, new_preparation
 from coopkit.checkpoint import list_checkpoints, load_checkpoint, put_weights
 from coopkit.errors import RunError
-from coopkit.folder import CHECKPOINTS, RECIPE_FILE
+from coopkit.folder import CHECKPOINTS, FAST_FILE, RECIPE_FILE
 from coopkit.interfaces import Shape
 from coopkit.recipe import Recipe
+from coopkit.targets import Freeze, frozen
 
 
 @attrs.frozen(eq=False)
@@ -27,6 +28,7 @@ class Trained:
         generator: g in evaluation mode, or None after Algorithm 1.
         chains: the persistent chains of Algorithm 1, or None.
         device: where all of it is.
+        freeze: turns a network into a function of its input alone, for chains.
     """
 
     recipe: Recipe
@@ -37,6 +39,7 @@ class Trained:
     generator: nn.Module | None
     chains: Tensor | None
     device: torch.device
+    freeze: Freeze = frozen
 
 
 def run_recipe(folder: str | Path) -> Recipe:
@@ -97,4 +100,5 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Trained:
         generator=networks.get("generator"),
         chains=None if chains is None else chains.to(device),
         device=device,
+        freeze=new_preparation(recipe, Path(folder) / FAST_FILE) or frozen,
     )

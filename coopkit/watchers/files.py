@@ -14,7 +14,14 @@ import torch
 from coopkit.algorithms import Iteration
 from coopkit.checkpoint import TEMPORARY, save_checkpoint
 from coopkit.errors import RunError
-from coopkit.folder import CHECKPOINTS, ENVIRONMENT_FILE, METRICS_FILE, RECIPE_FILE, SHEETS
+from coopkit.folder import (
+    CHECKPOINTS,
+    ENVIRONMENT_FILE,
+    FAST_FILE,
+    METRICS_FILE,
+    RECIPE_FILE,
+    SHEETS,
+)
 from coopkit.interfaces import hookimpl
 from coopkit.resuming import state_of
 from coopkit.sheets import draw_sheet, save_image
@@ -59,6 +66,44 @@ def environment(run: "Run") -> dict[str, Any]:
         "system": platform.platform(),
         "versions": {name: version(name) for name in packages},
     }
+
+
+@attrs.define
+class Evaluations:
+    """Writes which way each network of D1 and G1 is evaluated, so that it can be done again.
+
+    Attributes:
+        written: what is in the file.
+    """
+
+    written: dict[str, Any] = attrs.field(factory=dict)
+
+    @hookimpl
+    def iteration_finished(self, run: "Run", iteration: Iteration) -> None:
+        """Write the file when there is more to say."""
+        said = evaluations(run)
+        if run.is_main and said != self.written:
+            write_text(run.folder / FAST_FILE, json.dumps(said, indent=2, ensure_ascii=False))
+            self.written = said
+
+
+def evaluations(run: "Run") -> dict[str, Any]:
+    """Return the choices of a run, and for each network how it is evaluated."""
+    if run.preparation is None:
+        return {"networks": dict.fromkeys(run.learners, "as it is: run.fast is off"), "choices": {}}
+    return {
+        "networks": {
+            kind: said_of(run.preparation.reason(learner.network))
+            for kind, learner in run.learners.items()
+            if learner.network in run.preparation.plans
+        },
+        "choices": dict(run.preparation.choices.used),
+    }
+
+
+def said_of(reason: str) -> str:
+    """Return how a network is evaluated."""
+    return f"as it is: {reason}" if reason else "prepared"
 
 
 @attrs.define

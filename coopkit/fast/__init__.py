@@ -1,0 +1,10 @@
+"""Evaluating a network many times for the same weights, fast.
+
+`Preparation()` is called in the place of `coopkit.targets.frozen`: Preparation()(network) is the
+network as a function of its input alone.
+"""
+
+from coopkit.fast.choices import Choices, cached_choices, read_choices
+from coopkit.fast.prepared import Preparation, Prepared
+
+__all__ = ["Choices", "Preparation", "Prepared", "cached_choices", "read_choices"]

@@ -1,0 +1,97 @@
+"""The parts of an evaluation: what is done once for given weights, and once for each input."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import attrs
+import torch
+from torch import Tensor, fx, nn
+
+from coopkit.fast.choices import Choices
+from coopkit.fast.memory import peak_bytes
+from coopkit.fast.rewriting import rewrite
+from coopkit.fast.tracing import (
+    constants_of,
+    gradient_of,
+    levels,
+    part,
+    pull_of,
+    trace,
+    value_of,
+)
+from coopkit.targets import evaluating
+
+Purpose = Literal["value", "gradient", "pull"]
+PURPOSES: dict[Purpose, Callable[[nn.Module], Callable[..., Any]]] = {
+    "value": value_of,
+    "gradient": gradient_of,
+    "pull": pull_of,
+}
+
+
+@attrs.frozen(eq=False)
+class Plan:
+    """The operations of a network for one purpose and one shape, in up to three parts.
+
+    Attributes:
+        derive: constants to all that depends on them alone.
+        forward: (*derived, x) to the results that depend on x alone, and what `backward` needs.
+        backward: (*derived, *kept, pull) to the rest; for the purpose "pull" only.
+        chains: how many it is for.
+        bytes: the most memory that it takes at a time, besides constants and inputs.
+        rounding: the relative difference from the network itself that its types allow.
+    """
+
+    derive: Callable[..., tuple[Any, ...]]
+    forward: Callable[..., tuple[Any, ...]]
+    backward: Callable[..., tuple[Any, ...]] | None
+    chains: int
+    bytes: int
+    rounding: float
+
+
+def make_plan(network: nn.Module, purpose: Purpose, x: Tensor, choices: Choices) -> Plan:
+    """Trace a network and rewrite what was traced.
+
+    Raises:
+        UntraceableError: the network must be run as it is.
+    """
+    constants = constants_of(network)
+    inputs = [x]
+    with evaluating(network):
+        if purpose == "pull":
+            with torch.no_grad():
+                inputs.append(torch.empty_like(network(x)))
+        graph = trace(PURPOSES[purpose](network), constants, *inputs)
+    rewrite(graph, len(constants), choices)
+    return split(graph, len(constants), len(x))
+
+
+def split(graph: fx.Graph, constants: int, chains: int) -> Plan:
+    """Return a rewritten graph in its parts."""
+    level = levels(graph, constants)
+    nodes = [node for node in graph.nodes if node.op == "call_function"]
+    given = [node for node in graph.nodes if node.op == "placeholder"]
+    (output,) = (node for node in graph.nodes if node.op == "output")
+    (results,) = output.args
+    results = results if isinstance(results, list | tuple) else (results,)
+
+    def crossing(lower: int) -> list[fx.Node]:
+        """Return what is made at one level and read at a later one."""
+        made = [node for node in (*given, *nodes) if level[node] == lower]
+        return [node for node in made if any(level[user] > lower for user in node.users)]
+
+    stages = [[node for node in nodes if level[node] == stage] for stage in range(3)]
+    derived, kept = crossing(0), crossing(1)
+    kept = [node for node in kept if any(level[user] == 2 for user in node.users)]
+    early = [node for node in results if level[node] < 2]
+    derive = part(stages[0], given[:constants], derived)
+    forward = part(stages[1], [*derived, given[constants]], [*early, *kept])
+    backward = None
+    if len(given) == constants + 2:
+        late = [node for node in results if level[node] == 2]
+        backward = part(stages[2], [*derived, *kept, given[constants + 1]], late)
+    types = {node.meta["val"].dtype for node in nodes if isinstance(node.meta.get("val"), Tensor)}
+    half = bool(types & {torch.bfloat16, torch.float16})
+    taken = peak_bytes([node for node in nodes if level[node] > 0], results)
+    return Plan(derive, forward, backward, chains, taken, 5e-2 if half else 2e-2)

@@ -1,0 +1,219 @@
+"""A network as a function of its input alone, prepared once and then evaluated many times."""
+
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import attrs
+import torch
+from torch import Tensor, nn
+from torch.autograd.forward_ad import unpack_dual
+
+from coopkit.fast.choices import Choices
+from coopkit.fast.memory import keep_memory
+from coopkit.fast.plans import Plan, Purpose, make_plan
+from coopkit.fast.tracing import UntraceableError, constants_of
+from coopkit.targets import frozen, gradient, pull
+
+Key = tuple[Any, ...]
+Plans = dict[Key, Plan | str]
+
+
+@attrs.define(eq=False)
+class Preparation:
+    """Prepares networks, in place of `coopkit.targets.frozen`.
+
+    Attributes:
+        choices: which way each convolution is computed.
+        memory: bytes that one evaluation may take at a time; more chains are done in chunks.
+        plans: what was traced, for each network by purpose and shape; a text says why it must be
+            run as it is.
+    """
+
+    choices: Choices = attrs.field(factory=Choices)
+    memory: float = float("inf")
+    plans: "WeakKeyDictionary[nn.Module, Plans]" = attrs.field(factory=WeakKeyDictionary)
+
+    def __call__(self, network: nn.Module) -> "Prepared":
+        """Return the network as a function of its input alone."""
+        return Prepared(network, self)
+
+    def reason(self, network: nn.Module) -> str:
+        """Return why a network is run as it is; empty where nothing speaks against."""
+        found = self.plans.get(network, {}).values()
+        return "; ".join(sorted({plan for plan in found if isinstance(plan, str)}))
+
+
+class Prepared:
+    """A network as a function of its input alone; its parameters enter as constants.
+
+    It gives what `frozen(network)` gives, to rounding, and faster: what depends on the weights
+    alone is computed once, the gradient with respect to them never. A network that cannot be
+    prepared is run as it is.
+    """
+
+    def __init__(self, network: nn.Module, preparation: Preparation) -> None:
+        self.network = network
+        self.preparation = preparation
+        self.plans = preparation.plans.setdefault(network, {})
+        self.plain = frozen(network)
+        self.constants = list(constants_of(network).values())
+        self.derived: dict[int, tuple[tuple[int, ...], tuple[Any, ...]]] = {}
+        if all(constant.device.type == "cpu" for constant in self.constants):
+            keep_memory()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return network(x), differentiable with respect to x."""
+        if is_transformed(x):
+            return self.plain(x)
+        if torch.is_grad_enabled() and x.requires_grad:
+            plan = self.plan("pull", x)
+            if plan is None or plan.chains < len(x):
+                return self.plain(x)
+            result: Tensor = Evaluation.apply(x, self, plan)  # type: ignore[no-untyped-call]
+            return result
+        plan = self.plan("value", x)
+        if plan is None:
+            return self.plain(x)
+        derived = self.derive(plan)
+        return in_chunks(plan.chains, lambda x: plan.forward(*derived, x)[0], x)
+
+    def gradient(self, x: Tensor) -> Tensor:
+        """Return ∂ Σ network(x) / ∂x, detached, of the shape of x."""
+        plan = self.plan("gradient", x)
+        if plan is None:
+            return gradient(self.plain, x)
+        derived = self.derive(plan)
+        return in_chunks(plan.chains, lambda x: plan.forward(*derived, x)[0], x)
+
+    def pull(self, x: Tensor, toward: Callable[..., Tensor], *along: Tensor) -> Tensor:
+        """Return p · ∂ network(x) / ∂x for p = toward(network(x), *along), detached."""
+        plan = self.plan("pull", x)
+        if plan is None:
+            return pull(self.plain, x, toward, *along)
+        derived = self.derive(plan)
+
+        def pulled(x: Tensor, *along: Tensor) -> Tensor:
+            drawn, *kept = plan.forward(*derived, x)
+            assert plan.backward is not None
+            (value,) = plan.backward(*derived, *kept, toward(drawn, *along))
+            return value  # type: ignore[no-any-return]
+
+        return in_chunks(plan.chains, pulled, x, *along)
+
+    def derive(self, plan: Plan) -> tuple[Any, ...]:
+        """Return what depends on the weights alone; anew when they have changed."""
+        versions = tuple(constant._version for constant in self.constants)
+        known = self.derived.get(id(plan))
+        if known is None or known[0] != versions:
+            with torch.no_grad():
+                known = versions, plan.derive(*self.constants)
+            self.derived[id(plan)] = known
+        return known[1]
+
+    def plan(self, purpose: Purpose, x: Tensor) -> Plan | None:
+        """Return the plan for inputs like x, made and tried out at the first of them."""
+        device = x.device.type
+        autocast = torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device)
+        key = (purpose, tuple(x.shape), x.dtype, x.device, autocast)
+        if key not in self.plans:
+            self.plans[key] = self.new_plan(purpose, x.detach())
+        plan = self.plans[key]
+        return None if isinstance(plan, str) else plan
+
+    def new_plan(self, purpose: Purpose, x: Tensor) -> Plan | str:
+        """Return a plan that agrees with the network at x, or why there is none."""
+        choices = self.preparation.choices
+        try:
+            plan = make_plan(self.network, purpose, x, choices)
+            chunk = chunk_within(self.preparation.memory, plan)
+            if chunk < len(x):
+                x = x[:chunk]
+                plan = make_plan(self.network, purpose, x, choices)
+            problem = self.disagreement(purpose, plan, x)
+        except UntraceableError as error:
+            return str(error)
+        except RuntimeError as error:
+            return f"it cannot be prepared: {error}".partition("\n")[0]
+        return problem or plan
+
+    def disagreement(self, purpose: Purpose, plan: Plan, x: Tensor) -> str:
+        """Return how far a plan is from the network itself, where rounding cannot be the cause."""
+        derived = self.derive(plan)
+        with torch.no_grad():
+            first, *kept = plan.forward(*derived, x)
+        if purpose == "gradient":
+            pairs = [(first, gradient(self.plain, x))]
+        else:
+            pairs = [(first.clone(), self.plain(x).detach())]
+        if plan.backward is not None:
+            with torch.no_grad():
+                (pulled,) = plan.backward(*derived, *kept, pairs[0][1].clone())
+            pairs.append((pulled, pull(self.plain, x, torch.clone)))
+        for fast, plain in pairs:
+            distance, norm = torch.dist(fast.float(), plain.float()), plain.float().norm()
+            if norm.isfinite() and not distance <= plan.rounding * norm:
+                return (
+                    f"prepared, its {purpose} differs by {float(distance / norm):.1e} of its norm"
+                )
+        return ""
+
+
+class Evaluation(torch.autograd.Function):
+    """network(x) in a graph."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, prepared: Prepared, plan: Plan) -> Tensor:
+        """Return network(x)."""
+        ctx.prepared, ctx.plan, ctx.derived = prepared, plan, prepared.derive(plan)
+        drawn, *ctx.kept = plan.forward(*ctx.derived, x.detach())
+        ctx.save_for_backward(x)
+        return drawn.clone()  # type: ignore[no-any-return]
+
+    @staticmethod
+    def backward(ctx: Any, *pulls: Tensor) -> tuple[Tensor, None, None]:
+        """Return the gradient with respect to x; with a graph of its own where one is wanted."""
+        (x,), (given,) = ctx.saved_tensors, pulls
+        if torch.is_grad_enabled():
+            drawn = ctx.prepared.plain(x)
+            (value,) = torch.autograd.grad(drawn, x, given, create_graph=True)
+        else:
+            (value,) = ctx.plan.backward(*ctx.derived, *ctx.kept, given)
+        return value, None, None
+
+
+def is_transformed(x: Tensor) -> bool:
+    """Whether x is inside a function transform or carries a tangent."""
+    inside = torch._C._functorch.is_functorch_wrapped_tensor(x)
+    return bool(inside) or unpack_dual(x).tangent is not None  # type: ignore[no-untyped-call]
+
+
+def chunk_within(memory: float, plan: Plan) -> int:
+    """Return how many chains may be evaluated at a time, 1 or more.
+
+    Where there are enough of them it is a multiple of the number of threads, so that every chunk
+    is shared among these as the whole would be, and gives the same numbers.
+    """
+    fitting = int(min(plan.chains, plan.chains * memory // max(plan.bytes, 1)))
+    threads = torch.get_num_threads()
+    if fitting >= plan.chains:
+        return plan.chains
+    return max(1, fitting - fitting % threads if fitting >= threads else fitting)
+
+
+def in_chunks(chunk: int, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+    """Return function(*inputs) without a graph, never of more than `chunk` chains at a time.
+
+    The last chunk is filled up with copies of its last chain.
+    """
+    chains = len(inputs[0])
+    with torch.no_grad():
+        if chains == chunk:
+            return function(*inputs)
+        parts = []
+        for first in range(0, chains, chunk):
+            some = [x[first : first + chunk] for x in inputs]
+            lacking = chunk - len(some[0])
+            filled = [torch.cat([x, x[-1:].expand(lacking, *x.shape[1:])]) for x in some]
+            parts.append(function(*filled)[: chunk - lacking])
+        return torch.cat(parts)
