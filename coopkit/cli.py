@@ -264,12 +264,29 @@ def sample(
 
 
 @cli.command()
-@click.argument("run_folder", metavar="RUN", type=Path)
-def info(run_folder: Path) -> None:
-    """Say what a run is: its recipe, how far it got, its last figures."""
-    from coopkit.tasks.describe import describe_run
+@click.argument("subject", metavar="RUN")
+@click.option("--estimate", is_flag=True, help="RUN is a recipe: say how much memory it takes.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Override one key of it."
+)
+def info(subject: str, estimate: bool, overrides: tuple[str, ...]) -> None:
+    """Say what a run is: its recipe, how far it got, its last figures.
 
+    With --estimate RUN is a recipe, a file or a packaged name, and what is said is how much memory
+    a run of it takes.
+    """
+    if estimate:
+        from coopkit.recipe import Recipe
+        from coopkit.tasks.estimate import describe_estimate
+
+        said = describe_estimate(Recipe.read(subject, overrides))
+    else:
+        from coopkit.tasks.describe import describe_run
+
+        if overrides:
+            raise click.UsageError("--set goes with --estimate")
+        said = describe_run(Path(subject))
     table = Table(box=None, show_header=False, pad_edge=False)
-    for key, value in describe_run(run_folder).items():
+    for key, value in said.items():
         table.add_row(plain(key), plain(value))
     out.print(table)

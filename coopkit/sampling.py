@@ -1,5 +1,7 @@
 """The one loop that every chain of coopkit runs in."""
 
+from typing import TypeGuard
+
 import attrs
 import torch
 from torch import Tensor
@@ -26,10 +28,19 @@ def run_chains(
     """
     if steps < 0:
         raise ValueError(f"steps is {steps}; it must be 0 or more")
-    if steps and isinstance(sampler, FusedSampler):
+    if steps and is_fused(sampler):
         end: S = sampler.run(target, state, steps, rng)
         return end
     return step_chains(sampler, target, state, steps, rng)
+
+
+def is_fused(sampler: Sampler[S]) -> TypeGuard[FusedSampler[S]]:
+    """Whether a sampler's `run` goes with its `step`.
+
+    A class that has a `step` of its own and inherits `run` has the `run` of another sampler.
+    """
+    offered = {name: cls for cls in reversed(type(sampler).__mro__) for name in vars(cls)}
+    return "run" in offered and issubclass(offered["run"], offered.get("step", object))
 
 
 def step_chains(

@@ -16,6 +16,14 @@ compared in a test, a test raises a false alarm with probability below 1.2e-7.
 """
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what tests measure out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def seed() -> Iterator[int]:
     """Seed torch's global stream for one test; COOPKIT_TEST_SEED chooses another seed."""

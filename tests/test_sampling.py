@@ -9,7 +9,7 @@ from torch import Tensor
 
 from coopkit.builtin.langevin import Langevin, LangevinState
 from coopkit.interfaces import Target
-from coopkit.sampling import run_chains, sample_chains
+from coopkit.sampling import is_fused, run_chains, sample_chains
 from coopkit.targets import MaskedTarget, RevisionTarget, TemperedTarget
 
 
@@ -54,6 +54,32 @@ def test_n_plus_m_steps_are_n_and_then_m(sampler, n, m, seed):
     halfway = run_chains(sampler, TARGET, sampler.init(TARGET, start), n, rng)
     in_two = run_chains(sampler, TARGET, halfway, m, rng)
     assert torch.equal(at_once.position, in_two.position)
+
+
+@attrs.frozen(kw_only=True)
+class Still(Langevin):
+    """Langevin's subclass with a step of its own, that inherits the fused run of another step."""
+
+    def step(self, target: Target, state: LangevinState, rng: torch.Generator) -> LangevinState:
+        return state
+
+
+@attrs.frozen(kw_only=True)
+class StillAtOnce(Still):
+    """Offers a run of its own for the step that it inherits."""
+
+    def run(
+        self, target: Target, state: LangevinState, steps: int, rng: torch.Generator
+    ) -> LangevinState:
+        return LangevinState(state.position + steps)
+
+
+def test_a_fused_run_is_used_only_with_the_step_that_it_belongs_to(rng):
+    start = torch.zeros(3, 2)
+    assert is_fused(Langevin())
+    assert not is_fused(Still())
+    assert torch.equal(sample_chains(Still(), TARGET, start, 4, rng), start)
+    assert torch.equal(sample_chains(StillAtOnce(), TARGET, start, 4, rng), start + 4)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

@@ -6,6 +6,8 @@ import platform
 import re
 import tempfile
 import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,8 +34,11 @@ WORTH_MEASURING = 1e6
 MEASURED = 32
 """Chains with which ways are compared, at most."""
 
+ROUNDS = 5
+"""How often each way is timed, in turn with the others; the least time counts."""
+
 GAIN = 0.95
-"""The share of the time of torch's own way that another way may take to be chosen."""
+"""The share of the first way's time that another way may take to be chosen."""
 
 ROUNDING = 2e-5
 """The relative difference from torch's own way, ‖·‖ over ‖·‖, that another way may have."""
@@ -75,11 +80,13 @@ class Choices:
         known: from earlier measurements.
         used: those that were asked for.
         cache: a file that outlives the process, or None.
+        measures: whether ways that are not known are measured; torch's own are taken otherwise.
     """
 
     known: dict[str, str] = attrs.field(factory=dict)
     used: dict[str, str] = attrs.field(factory=dict)
     cache: Path | None = None
+    measures: bool = True
 
     def choose(self, kind: Kind, layer: Layer, like: Tensor) -> Way:
         """Return the fastest way, measured where that is not known yet.
@@ -89,17 +96,21 @@ class Choices:
             layer: of which layer.
             like: an input of it, of which only shape, type and device are read.
         """
-        if layer.multiplications < WORTH_MEASURING:
-            return ways(kind, layer, like)["direct"]
-        key = describe(kind, layer, like)
         possible = ways(kind, layer, like)
-        if len(possible) == 1:
+        if len(possible) == 1 or layer.multiplications < WORTH_MEASURING:
             return possible["direct"]
-        if self.known.get(key) not in possible:
-            self.known[key] = measure(possible, layer, like)
+        key = describe(kind, layer, like)
+        return possible[self.settle(key, list(possible), lambda: measure(possible, layer, like))]
+
+    def settle(self, key: str, names: Sequence[str], measured: Callable[[], str]) -> str:
+        """Return the name that is known for a key, or the measured one; the first if unmeasured."""
+        if self.known.get(key) not in names:
+            if not self.measures:
+                return names[0]
+            self.known[key] = measured()
             self.remember(key)
         self.used[key] = self.known[key]
-        return possible[self.known[key]]
+        return self.used[key]
 
     def remember(self, key: str) -> None:
         """Add one choice to the cache; a folder that cannot be written to is no error."""
@@ -150,8 +161,12 @@ def describe(kind: Kind, layer: Layer, like: Tensor) -> str:
         )
     )
     kind_of_number = str(like.dtype).removeprefix("torch.")
-    where = f"{processor(like.device)}, torch {torch.__version__}"
-    return f"{kind} {shape} to {layer.filters}, {geometry}, {kind_of_number}, {where}"
+    return f"{kind} {shape} to {layer.filters}, {geometry}, {kind_of_number}, {where(like)}"
+
+
+def where(like: Tensor) -> str:
+    """Return what computes with a tensor, and by which torch."""
+    return f"{processor(like.device)}, torch {torch.__version__}"
 
 
 def processor(device: torch.device) -> str:
@@ -166,37 +181,38 @@ def processor(device: torch.device) -> str:
 
 
 def measure(possible: dict[str, Way], layer: Layer, like: Tensor) -> str:
-    """Return the name of the fastest way that agrees with torch's own, the first."""
+    """Return the name of the fastest way that agrees with torch's own, the first of them."""
     rng = torch.Generator(like.device).manual_seed(0)
     new: dict[str, Any] = {"device": like.device, "dtype": like.dtype, "generator": rng}
     x = torch.randn((min(len(like), MEASURED), *like.shape[1:]), **new).contiguous(
         memory_format=CHANNELS_LAST
     )
     weight = torch.randn((layer.filters, layer.channels, *layer.kernel), **new)
-    (own, direct), *others = possible.items()
-    expected = direct.apply(x, direct.derive(weight, None))
-    seconds = {own: GAIN * time_of(direct, x, weight)}
-    for name, way in others:
-        result = way.apply(x, way.derive(weight, None))
-        if torch.dist(result, expected) <= ROUNDING * expected.norm():
-            seconds[name] = time_of(way, x, weight)
+    ready = {name: (way, way.derive(weight, None)) for name, way in possible.items()}
+    results = {name: way.apply(x, derived) for name, (way, derived) in ready.items()}
+    own = results[next(iter(possible))]
+    return fastest(
+        {
+            name: partial(way.apply, x, derived)
+            for name, (way, derived) in ready.items()
+            if torch.dist(results[name], own) <= ROUNDING * own.norm()
+        },
+        x.device,
+    )
+
+
+def fastest(candidates: dict[str, Callable[[], Any]], device: torch.device) -> str:
+    """Return the name of the fastest function; the first unless another gains enough."""
+    seconds = dict.fromkeys(candidates, float("inf"))
+    for _ in range(ROUNDS):
+        for name, function in candidates.items():
+            wait(device)
+            begin = time.perf_counter()
+            function()
+            wait(device)
+            seconds[name] = min(seconds[name], time.perf_counter() - begin)
+    seconds[next(iter(candidates))] *= GAIN
     return min(seconds, key=seconds.__getitem__)
-
-
-def time_of(way: Way, x: Tensor, weight: Tensor, times: int = 5) -> float:
-    """Return the seconds that a way takes, the least of several times."""
-    derived = way.derive(weight, None)
-    way.apply(x, derived)
-    return min(timed(way, x, derived) for _ in range(times))
-
-
-def timed(way: Way, x: Tensor, derived: tuple[Any, ...]) -> float:
-    """Return the seconds of one evaluation."""
-    wait(x.device)
-    begin = time.perf_counter()
-    way.apply(x, derived)
-    wait(x.device)
-    return time.perf_counter() - begin
 
 
 def wait(device: torch.device) -> None:

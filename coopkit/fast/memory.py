@@ -2,7 +2,7 @@
 
 import ctypes
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 from torch import Tensor, fx
@@ -11,17 +11,22 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Parameters of mallopt(3)."""
 
 
-@cache
-def keep_memory() -> bool:
-    """Let this process keep the memory that it frees, and return whether it does.
+def keeps_memory() -> bool:
+    """Whether `keep_memory` does anything on this system."""
+    return platform.libc_ver()[0] == "glibc"
 
-    Otherwise glibc gives large activations back to the system after every step and asks for them
-    again in the next, and the kernel fills them with zeros each time. Elsewhere nothing changes.
+
+@cache
+def keep_memory() -> None:
+    """Let this process keep the memory that it frees, where glibc allocates it.
+
+    Otherwise large activations are given back to the system after every step and asked for again in
+    the next, and the kernel fills them with zeros each time.
     """
-    if platform.libc_ver()[0] != "glibc":
-        return False
-    libc = ctypes.CDLL(None)
-    return bool(libc.mallopt(M_MMAP_MAX, 0) and libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
+    if keeps_memory():
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_MAX, 0)
+        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def bytes_of(node: fx.Node) -> int:
@@ -34,11 +39,16 @@ def bytes_of(node: fx.Node) -> int:
     return 0
 
 
-def peak_bytes(nodes: Sequence[fx.Node], outputs: Sequence[fx.Node]) -> int:
+def peak_bytes(
+    nodes: Sequence[fx.Node],
+    outputs: Sequence[fx.Node],
+    scratch: Callable[[fx.Node], int] = lambda node: 0,
+) -> int:
     """Return the most memory that the values of `nodes` take at a time, run one after another.
 
     A value lives from where it is made to where it, or a view of it, is last read; `outputs` live
-    to the end. A view takes no memory of its own.
+    to the end. A view takes no memory of its own; `scratch` says what an operation takes while it
+    runs.
     """
     owner: dict[fx.Node, fx.Node] = {}
     last: dict[fx.Node, int] = {}
@@ -59,7 +69,7 @@ def peak_bytes(nodes: Sequence[fx.Node], outputs: Sequence[fx.Node]) -> int:
             size = bytes_of(node)
             held += size
             ends[last[node]] = ends.get(last[node], 0) + size
-        most = max(most, held)
+        most = max(most, held + scratch(node))
         held -= ends.pop(place, 0)
     return most
 

@@ -1,13 +1,14 @@
 """The parts of an evaluation: what is done once for given weights, and once for each input."""
 
 from collections.abc import Callable
+from types import MethodType
 from typing import Any, Literal
 
 import attrs
 import torch
 from torch import Tensor, fx, nn
 
-from coopkit.fast.choices import Choices
+from coopkit.fast.choices import WORTH_MEASURING, Choices
 from coopkit.fast.memory import peak_bytes
 from coopkit.fast.rewriting import rewrite
 from coopkit.fast.tracing import (
@@ -39,6 +40,8 @@ class Plan:
         backward: (*derived, *kept, pull) to the rest; for the purpose "pull" only.
         chains: how many it is for.
         bytes: the most memory that it takes at a time, besides constants and inputs.
+        weighty: whether a convolution of it is worth measuring.
+        text: its operations, the same in every process.
         rounding: the relative difference from the network itself that its types allow.
     """
 
@@ -47,6 +50,8 @@ class Plan:
     backward: Callable[..., tuple[Any, ...]] | None
     chains: int
     bytes: int
+    weighty: bool
+    text: str
     rounding: float
 
 
@@ -94,4 +99,7 @@ def split(graph: fx.Graph, constants: int, chains: int) -> Plan:
     types = {node.meta["val"].dtype for node in nodes if isinstance(node.meta.get("val"), Tensor)}
     half = bool(types & {torch.bfloat16, torch.float16})
     taken = peak_bytes([node for node in nodes if level[node] > 0], results)
-    return Plan(derive, forward, backward, chains, taken, 5e-2 if half else 2e-2)
+    ways: list[Any] = [n.target.__self__ for n in nodes if isinstance(n.target, MethodType)]
+    weighty = any(way.layer.multiplications >= WORTH_MEASURING for way in ways)
+    rounding = 5e-2 if half else 2e-2
+    return Plan(derive, forward, backward, chains, taken, weighty, str(graph), rounding)

@@ -1,6 +1,7 @@
 """A network as a function of its input alone, prepared once and then evaluated many times."""
 
 from collections.abc import Callable
+from hashlib import sha256
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.forward_ad import unpack_dual
 
-from coopkit.fast.choices import Choices
+from coopkit.fast.choices import Choices, fastest, where
 from coopkit.fast.memory import keep_memory
 from coopkit.fast.plans import Plan, Purpose, make_plan
 from coopkit.fast.tracing import UntraceableError, constants_of
@@ -17,6 +18,9 @@ from coopkit.targets import frozen, gradient, pull
 
 Key = tuple[Any, ...]
 Plans = dict[Key, Plan | str]
+
+COMPARED = 4
+"""Chains of which a new plan's results are compared with the network's own."""
 
 
 @attrs.define(eq=False)
@@ -135,23 +139,52 @@ class Prepared:
             return str(error)
         except RuntimeError as error:
             return f"it cannot be prepared: {error}".partition("\n")[0]
+        if not problem and plan.weighty and not self.wins(purpose, plan, x):
+            problem = "it is faster as it is"
         return problem or plan
 
-    def disagreement(self, purpose: Purpose, plan: Plan, x: Tensor) -> str:
-        """Return how far a plan is from the network itself, where rounding cannot be the cause."""
+    def wins(self, purpose: Purpose, plan: Plan, x: Tensor) -> bool:
+        """Whether a plan is faster than the network itself, by measurement at its first use."""
         derived = self.derive(plan)
+
+        def prepared() -> None:
+            with torch.no_grad():
+                drawn, *kept = plan.forward(*derived, x)
+                if plan.backward is not None:
+                    plan.backward(*derived, *kept, torch.zeros_like(drawn))
+
+        def plain() -> None:
+            if purpose == "value":
+                self.plain(x)
+            elif purpose == "gradient":
+                gradient(self.plain, x)
+            else:
+                pull(self.plain, x, torch.zeros_like)
+
+        key = f"{purpose} {sha256(plan.text.encode()).hexdigest()[:12]}, {where(x)}"
+        ways = {"prepared": prepared, "as it is": plain}
+        chosen = self.preparation.choices.settle(key, list(ways), lambda: fastest(ways, x.device))
+        return chosen == "prepared"
+
+    def disagreement(self, purpose: Purpose, plan: Plan, x: Tensor) -> str:
+        """Return how far a plan is from the network itself, where rounding cannot be the cause.
+
+        A few chains are compared, which take little memory also where the network is run as it is.
+        """
+        derived, some = self.derive(plan), x[:COMPARED]
         with torch.no_grad():
             first, *kept = plan.forward(*derived, x)
         if purpose == "gradient":
-            pairs = [(first, gradient(self.plain, x))]
+            pairs = [(first, gradient(self.plain, some))]
         else:
-            pairs = [(first.clone(), self.plain(x).detach())]
+            pairs = [(first.clone(), self.plain(some).detach())]
         if plan.backward is not None:
             with torch.no_grad():
-                (pulled,) = plan.backward(*derived, *kept, pairs[0][1].clone())
-            pairs.append((pulled, pull(self.plain, x, torch.clone)))
+                (pulled,) = plan.backward(*derived, *kept, pairs[0][0].clone())
+            pairs.append((pulled, pull(self.plain, some, torch.clone)))
         for fast, plain in pairs:
-            distance, norm = torch.dist(fast.float(), plain.float()), plain.float().norm()
+            norm = plain.float().norm()
+            distance = torch.dist(fast[:COMPARED].float(), plain.float())
             if norm.isfinite() and not distance <= plan.rounding * norm:
                 return (
                     f"prepared, its {purpose} differs by {float(distance / norm):.1e} of its norm"
@@ -204,12 +237,14 @@ def chunk_within(memory: float, plan: Plan) -> int:
 def in_chunks(chunk: int, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
     """Return function(*inputs) without a graph, never of more than `chunk` chains at a time.
 
-    The last chunk is filled up with copies of its last chain.
+    The last chunk is filled up with copies of its last chain. An input with a single row has it for
+    all chains.
     """
     chains = len(inputs[0])
     with torch.no_grad():
         if chains == chunk:
             return function(*inputs)
+        inputs = tuple(x.expand(chains, *x.shape[1:]) for x in inputs)
         parts = []
         for first in range(0, chains, chunk):
             some = [x[first : first + chunk] for x in inputs]

@@ -6,8 +6,8 @@ from typing import Any
 import attrs
 import torch
 
-from coopkit.interfaces import FusedSampler, Sampler
-from coopkit.sampling import run_chains, step_chains
+from coopkit.interfaces import Sampler
+from coopkit.sampling import is_fused, run_chains, step_chains
 from coopkit.targets import MaskedTarget
 from coopkit.testing.structure.properties import close, demand, same
 from coopkit.testing.structure.scenes import Scene
@@ -74,7 +74,7 @@ def masked(sampler: Sampler[Any], scene: Scene) -> None:
 
 def fused(sampler: Sampler[Any], scene: Scene) -> None:
     """A fused run agrees with repeated steps, and holds what the target holds at each of them."""
-    assert isinstance(sampler, FusedSampler)
+    assert is_fused(sampler)
     for target in (scene.target, MaskedTarget(scene.target, scene.mask(), scene.start)):
         start = scene.start + 0.5
         state = sampler.init(target, start)
@@ -88,4 +88,4 @@ def fused(sampler: Sampler[Any], scene: Scene) -> None:
 
 def offers_run(sampler: Sampler[Any]) -> str:
     """Let a check apply to samplers with a fused run."""
-    return "" if isinstance(sampler, FusedSampler) else "it offers no fused run"
+    return "" if is_fused(sampler) else "it offers no fused run"
