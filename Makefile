@@ -27,6 +27,7 @@ docs: $(VENV)/.development
 	$(BIN)/mkdocs build --strict --quiet
 
 bench: $(VENV)/.development
+	PYTHONPATH=tests $(BIN)/python tests/benchmarks/langevin.py
 	PYTHONPATH=tests $(BIN)/python tests/benchmarks/iterations.py
 
 power: $(VENV)/.development

@@ -63,6 +63,7 @@ class Settings:
         draft_noise_std: standard deviation of ε in G0, in the units of the signal.
         updates: how many times G2 is done.
         residual: whether to measure the auto-encoder residual (26) of S2.
+        shown: of how many chains S3 is drawn, the first ones; None for all.
     """
 
     revision: Sampler[Any] | None = None
@@ -72,6 +73,7 @@ class Settings:
     draft_noise_std: float = 0.0
     updates: int = 1
     residual: bool = False
+    shown: int | None = None
 
 
 @attrs.frozen
@@ -101,7 +103,7 @@ class Iteration:
         initial: S1, Ŷ; the chains before revision in Algorithm 1; None in Algorithm 2.
         revised: S2, Ỹ; None in Algorithm 2.
         latents: X, drafted or inferred; None in Algorithm 1.
-        reconstructed: S3, g(X) after the update; None in Algorithm 1.
+        reconstructed: S3, g(X) after the update of the chains that are shown; None in Algorithm 1.
     """
 
     observed: Tensor
@@ -182,12 +184,8 @@ class GeneratorAlgorithm:
             self.streams.inference,
             self.generator.freeze,
         ).latents
-        learnt = learn(self.generator, latents, batch.signals, settings)
-        figures = {
-            "reconstructed_minus_observed": distance(learnt.reconstructed, batch.signals),
-            "latent_norm": squared_norm(latents).mean().sqrt(),
-            "generator_gradient_norm": learnt.gradient_norm,
-        }
+        learnt, figures = learn(self.generator, latents, batch.signals, settings, "observed")
+        figures["latent_norm"] = squared_norm(latents).mean().sqrt()
         self.memory["latents"][self.share(batch.places)] = self.share(latents)
         return Iteration(
             batch.signals, figures, latents=latents, reconstructed=learnt.reconstructed
@@ -218,13 +216,9 @@ class CooperativeAlgorithm:
         """G0: draft S1. D1: revise to S2. G1: infer. D2: shift the density. G2: reconstruct S3."""
         descriptor, generator, streams = self.descriptor, self.generator, self.streams
         assert settings.revision is not None
+        shape, std = self.latent_shape, settings.draft_noise_std
         draft = generate(
-            generator.network,
-            self.latent_shape,
-            self.chains,
-            settings.draft_noise_std,
-            streams.draft,
-            generator.freeze,
+            generator.network, shape, self.chains, std, streams.draft, generator.freeze
         )
         revised = revise(
             descriptor.network,
@@ -249,9 +243,8 @@ class CooperativeAlgorithm:
                 generator.freeze,
             ).latents
         figures = shift(descriptor, batch.signals, draft.initial, revised, settings.residual)
-        learnt = learn(generator, latents, revised, settings)
-        figures["reconstructed_minus_revised"] = distance(learnt.reconstructed, revised)
-        figures["generator_gradient_norm"] = learnt.gradient_norm
+        learnt, learning = learn(generator, latents, revised, settings, "revised")
+        figures |= learning
         return Iteration(
             batch.signals, figures, draft.initial, revised, latents, learnt.reconstructed
         )
@@ -283,10 +276,15 @@ def shift(
 
 
 def learn(
-    generator: Learner, latents: Tensor, signals: Tensor, settings: Settings
-) -> Reconstruction:
-    """G2, as often as the settings say."""
-    return reconstruct(
+    generator: Learner, latents: Tensor, signals: Tensor, settings: Settings, of: str
+) -> tuple[Reconstruction, dict[str, Tensor]]:
+    """G2, as often as the settings say, with S3 of the chains that are shown and its distance."""
+
+    def shown(network: nn.Module) -> Callable[[Tensor], Tensor]:
+        drawn = generator.freeze(network)
+        return lambda x: drawn(x[: settings.shown])
+
+    learnt = reconstruct(
         generator.trained,
         generator.optimizer,
         latents,
@@ -294,5 +292,8 @@ def learn(
         generator.std,
         settings.updates,
         generator.backward,
-        generator.freeze,
+        shown,
     )
+    apart = distance(learnt.reconstructed, signals[: settings.shown])
+    norm = learnt.gradient_norm
+    return learnt, {f"reconstructed_minus_{of}": apart, "generator_gradient_norm": norm}

@@ -20,7 +20,7 @@ from coopkit.algorithms import (
 )
 from coopkit.data import Images
 from coopkit.errors import RecipeError
-from coopkit.fast import Preparation, cached_choices, read_choices
+from coopkit.fast import Preparation, cached_choices, order_weights, read_choices
 from coopkit.interfaces import Shape
 from coopkit.recipe import Recipe
 from coopkit.sections import Network
@@ -117,6 +117,11 @@ def build_learner(
         plain = table.optimizer.at(0).build(network, torch.zeros(1, *entry))
     except ValueError as error:
         raise RecipeError("recipe", [f"{kind}.optimizer does not fit: {error}"]) from error
+    if preparation is not None:
+        rows = recipe.run.chains + (recipe.run.observed if descriptor else 0)
+        x = torch.zeros(1, *entry, device=accelerator.device).expand(rows, *entry)
+        with seeded(0, accelerator.device):
+            order_weights(network.to(accelerator.device), x, preparation.choices)
     trained, optimizer = accelerator.prepare(network, plain)
     std = table.architecture.reference_std if descriptor else table.architecture.noise_std
     backward = backward_through(accelerator, optimizer)

@@ -50,6 +50,10 @@ OPTIONAL: dict[str, dict[str, Raw]] = {
 """The tables that an algorithm can do without, and what they then say."""
 
 
+SHOWN = 8
+"""Of how many chains S3 is drawn where no sheet is; one of its figures is their mean."""
+
+
 @attrs.frozen(kw_only=True)
 class Recipe:
     """All of a run, checked; what an algorithm has no use for is None.
@@ -123,7 +127,8 @@ class Recipe:
 
     def settings(self, t: int) -> Settings:
         """Return the numbers of learning iteration t, after all schedules."""
-        every = self.run.residual_every
+        every, sheets = self.run.residual_every, self.run.sheet_every
+        drawn = t + 1 == self.run.iterations or (bool(sheets) and (t + 1) % sheets == 0)
         revision, inference = self.revision, self.inference
         return Settings(
             revision=revision.sampler.at(t) if revision else None,
@@ -133,6 +138,7 @@ class Recipe:
             draft_noise_std=self.draft.at(t).noise_std if self.draft else 0.0,
             updates=self.reconstruction.at(t).updates if self.reconstruction else 1,
             residual=bool(every) and t % every == 0,
+            shown=None if drawn else SHOWN,
         )
 
     def to_toml(self) -> str:

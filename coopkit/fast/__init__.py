@@ -6,5 +6,6 @@ network as a function of its input alone.
 
 from coopkit.fast.choices import Choices, cached_choices, read_choices
 from coopkit.fast.prepared import Preparation, Prepared
+from coopkit.fast.weights import order_weights
 
-__all__ = ["Choices", "Preparation", "Prepared", "cached_choices", "read_choices"]
+__all__ = ["Choices", "Preparation", "Prepared", "cached_choices", "order_weights", "read_choices"]
