@@ -13,7 +13,7 @@ from torch.autograd.forward_ad import unpack_dual
 from coopkit.fast.choices import Choices, fastest, where
 from coopkit.fast.memory import keep_memory
 from coopkit.fast.plans import Plan, Purpose, make_plan
-from coopkit.fast.tracing import UntraceableError, constants_of
+from coopkit.fast.tracing import UntraceableError, constants_of, first_line
 from coopkit.targets import frozen, gradient, pull
 
 Key = tuple[Any, ...]
@@ -53,7 +53,7 @@ class Prepared:
 
     It gives what `frozen(network)` gives, to rounding, and faster: what depends on the weights
     alone is computed once, the gradient with respect to them never. A network that cannot be
-    prepared is run as it is.
+    prepared is run as it is. Plans have memory that is used again: one thread at a time.
     """
 
     def __init__(self, network: nn.Module, preparation: Preparation) -> None:
@@ -137,8 +137,8 @@ class Prepared:
             problem = self.disagreement(purpose, plan, x)
         except UntraceableError as error:
             return str(error)
-        except RuntimeError as error:
-            return f"it cannot be prepared: {error}".partition("\n")[0]
+        except Exception as error:
+            return f"it cannot be prepared: {first_line(error)}"
         if not problem and plan.weighty and not self.wins(purpose, plan, x):
             problem = "it is faster as it is"
         return problem or plan
