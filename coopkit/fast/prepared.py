@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.forward_ad import unpack_dual
 
-from coopkit.fast.choices import Choices, fastest, where
+from coopkit.fast.choices import MEASURED, Choices, fastest, where
 from coopkit.fast.memory import keep_memory
 from coopkit.fast.plans import Plan, Purpose, make_plan
 from coopkit.fast.tracing import UntraceableError, constants_of, first_line
@@ -126,22 +126,29 @@ class Prepared:
         return None if isinstance(plan, str) else plan
 
     def new_plan(self, purpose: Purpose, x: Tensor) -> Plan | str:
-        """Return a plan that agrees with the network at x, or why there is none."""
-        choices = self.preparation.choices
+        """Return a plan that agrees with the network at x, or why there is none.
+
+        It is tried out on no more chains than are evaluated at a time.
+        """
         try:
-            plan = make_plan(self.network, purpose, x, choices)
-            chunk = chunk_within(self.preparation.memory, plan)
-            if chunk < len(x):
-                x = x[:chunk]
-                plan = make_plan(self.network, purpose, x, choices)
-            problem = self.disagreement(purpose, plan, x)
+            whole = self.plan_for(purpose, x)
+            chunk = chunk_within(self.preparation.memory, whole)
+            some = x[: min(chunk, MEASURED)]
+            tried = whole if len(some) == len(x) else self.plan_for(purpose, some)
+            problem = self.disagreement(purpose, tried, some)
+            if not problem and tried.weighty and not self.wins(purpose, tried, some):
+                problem = "it is faster as it is"
+            if problem or chunk == len(some):
+                return problem or tried
+            return whole if chunk == len(x) else self.plan_for(purpose, x[:chunk])
         except UntraceableError as error:
             return str(error)
         except Exception as error:
             return f"it cannot be prepared: {first_line(error)}"
-        if not problem and plan.weighty and not self.wins(purpose, plan, x):
-            problem = "it is faster as it is"
-        return problem or plan
+
+    def plan_for(self, purpose: Purpose, x: Tensor) -> Plan:
+        """Return a plan that nothing is known of yet."""
+        return make_plan(self.network, purpose, x, self.preparation.choices)
 
     def wins(self, purpose: Purpose, plan: Plan, x: Tensor) -> bool:
         """Whether a plan is faster than the network itself, by measurement at its first use."""

@@ -173,7 +173,7 @@ def signature(problem: Problem, chain: Chain) -> list[float]:
     moved = (chain(problem, TELLING, 1, rng) - problem.start).flatten(1)
     wave = torch.arange(moved.shape[1], device=moved.device).cos()
     norm = moved.norm()
-    return [float(norm), float((moved @ wave).sum() / norm)]
+    return [float(norm), float((moved @ wave).sum() / (norm * wave.norm()))]
 
 
 def wait(device: str) -> None:

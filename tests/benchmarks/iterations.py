@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 import coopkit
 import coopkit.algorithms
-from coopkit.recipe import packaged_recipes
+from coopkit.recipe import SHOWN, packaged_recipes
 from coopkit.targets import frozen
 
 PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
@@ -84,34 +84,33 @@ class Stopwatch:
         """Return the part of the time that watching takes."""
         return sum(self.watching) / sum(self.seconds)
 
-    def timed(self, module: Any, name: str, sign: int) -> None:
+    def timed(self, module: Any, name: str, weight: float) -> None:
         """Let calls of a function add to the time of watching, or take away from it."""
         function = getattr(module, name)
 
         def call(*arguments: Any) -> Any:
             begin = time.perf_counter()
             result = function(*arguments)
-            self.watching.append(sign * (time.perf_counter() - begin))
+            self.watching.append(weight * (time.perf_counter() - begin))
             return result
 
         setattr(module, name, call)
 
 
-def watch(public: bool) -> Stopwatch:
+def watch(public: bool, chains: int) -> Stopwatch:
     """Return a stopwatch that knows which functions only watch.
 
-    All of `shift` but `shift_density` does. S3 takes what G0 does, in which it is one forward pass.
+    All of `shift` but `shift_density` does. S3 is one forward pass, as G0 is, of fewer chains.
     """
     stopwatch = Stopwatch(public)
     stopwatch.timed(coopkit.algorithms, "shift", 1)
     stopwatch.timed(coopkit.algorithms, "shift_density", -1)
-    stopwatch.timed(coopkit.algorithms, "generate", 1)
+    stopwatch.timed(coopkit.algorithms, "generate", min(1, SHOWN / chains))
     return stopwatch
 
 
 def measure(name: str, way: str) -> None:
     """Run a recipe for a few iterations and print its figures as JSON."""
-    stopwatch = watch(way == "public")
     overrides = [
         f"run.iterations={2 + TIMED}",
         "run.sheet_every=0",
@@ -121,6 +120,7 @@ def measure(name: str, way: str) -> None:
     if 'source = "' not in packaged_recipes()[name]:
         overrides += ["data.source=brick", "data.resize=192", "data.crop=random", "data.crops=200"]
     recipe = coopkit.Recipe.read(name, overrides)
+    stopwatch = watch(way == "public", recipe.run.chains)
     with tempfile.TemporaryDirectory() as folder:
         coopkit.run(recipe, Path(folder) / "run", watchers=[stopwatch])
     figures = {

@@ -50,7 +50,7 @@ Figures = dict[str, Any]
 class Effort:
     """How many rounds, steps in a chain, and chains where the growth is measured, at most."""
 
-    rounds: int = 7
+    rounds: int = 5
     steps: int = 10
     chains: int = 4096
 
