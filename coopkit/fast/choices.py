@@ -123,7 +123,11 @@ class Choices:
                 "w", dir=self.cache.parent, delete=False, encoding="utf-8"
             ) as file:
                 json.dump(kept, file, indent=1, ensure_ascii=False, sort_keys=True)
-            os.replace(file.name, self.cache)
+            try:
+                os.replace(file.name, self.cache)
+            except OSError:
+                Path(file.name).unlink()
+                raise
         except OSError:
             self.cache = None
 

@@ -34,6 +34,9 @@ def lay_out(graph: fx.Graph, level: dict[fx.Node, int]) -> None:
         readers = [user for user in node.users if user.target in CONTIGUOUS_ONLY]
         if is_image(node) and level[node] > 0 and readers:
             insert_after(graph, node, torch.Tensor.contiguous, readers)
+        normed = [user for user in node.users if user.target is aten.native_group_norm.default]
+        if is_image(node) and level[node] > 0 and normed:
+            insert_after(graph, node, channels_last, normed)
     (output,) = (node for node in nodes if node.op == "output")
     for node in output.all_input_nodes:
         insert_after(graph, node, torch.Tensor.contiguous, [output])

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, fx, nn
 
 from coopkit.fast.choices import WORTH_MEASURING, Choices
+from coopkit.fast.graphs import is_half, value
 from coopkit.fast.memory import peak_bytes
 from coopkit.fast.rewriting import rewrite
 from coopkit.fast.tracing import (
+    UntraceableError,
     constants_of,
     gradient_of,
     levels,
@@ -42,7 +44,6 @@ class Plan:
         bytes: the most memory that it takes at a time, besides constants and inputs.
         weighty: whether a convolution of it is worth measuring.
         text: its operations, the same in every process.
-        rounding: the relative difference from the network itself that its types allow.
     """
 
     derive: Callable[..., tuple[Any, ...]]
@@ -52,7 +53,6 @@ class Plan:
     bytes: int
     weighty: bool
     text: str
-    rounding: float
 
 
 def make_plan(network: nn.Module, purpose: Purpose, x: Tensor, choices: Choices) -> Plan:
@@ -65,9 +65,13 @@ def make_plan(network: nn.Module, purpose: Purpose, x: Tensor, choices: Choices)
     inputs = [x]
     with evaluating(network):
         if purpose == "pull":
-            with torch.no_grad():
-                inputs.append(torch.empty_like(network(x)))
+            drawn = trace(value_of(network), constants, x)
+            (result,) = next(node for node in drawn.nodes if node.op == "output").all_input_nodes
+            like = value(result)
+            inputs.append(torch.empty(like.shape, dtype=like.dtype, device=like.device))
         graph = trace(PURPOSES[purpose](network), constants, *inputs)
+    if is_half(graph):
+        raise UntraceableError("it is in half precision")
     rewrite(graph, len(constants), choices)
     return split(graph, len(constants), len(x))
 
@@ -96,10 +100,7 @@ def split(graph: fx.Graph, constants: int, chains: int) -> Plan:
     if len(given) == constants + 2:
         late = [node for node in results if level[node] == 2]
         backward = part(stages[2], [*derived, *kept, given[constants + 1]], late)
-    types = {node.meta["val"].dtype for node in nodes if isinstance(node.meta.get("val"), Tensor)}
-    half = bool(types & {torch.bfloat16, torch.float16})
     taken = peak_bytes([node for node in nodes if level[node] > 0], results)
     ways: list[Any] = [n.target.__self__ for n in nodes if isinstance(n.target, MethodType)]
     weighty = any(way.layer.multiplications >= WORTH_MEASURING for way in ways)
-    rounding = 5e-2 if half else 2e-2
-    return Plan(derive, forward, backward, chains, taken, weighty, str(graph), rounding)
+    return Plan(derive, forward, backward, chains, taken, weighty, str(graph))

@@ -1,6 +1,7 @@
 """A network as a function of its input alone, prepared once and then evaluated many times."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -18,6 +19,12 @@ from coopkit.targets import frozen, gradient, pull
 
 Key = tuple[Any, ...]
 Plans = dict[Key, Plan | str]
+
+ROUNDING = 2e-2
+"""The relative difference from the network itself that a plan may have.
+
+Rounding moves some units across the kink of a ReLU; a wrong plan is off by more.
+"""
 
 COMPARED = 4
 """Chains of which a new plan's results are compared with the network's own."""
@@ -62,7 +69,8 @@ class Prepared:
         self.plans = preparation.plans.setdefault(network, {})
         self.plain = frozen(network)
         self.constants = list(constants_of(network).values())
-        self.derived: dict[int, tuple[tuple[int, ...], tuple[Any, ...]]] = {}
+        self.numbers = numbers_of(network)
+        self.derived: dict[Plan, tuple[tuple[int, ...], tuple[Any, ...]]] = {}
         if all(constant.device.type == "cpu" for constant in self.constants):
             keep_memory()
 
@@ -108,18 +116,18 @@ class Prepared:
     def derive(self, plan: Plan) -> tuple[Any, ...]:
         """Return what depends on the weights alone; anew when they have changed."""
         versions = tuple(constant._version for constant in self.constants)
-        known = self.derived.get(id(plan))
+        known = self.derived.get(plan)
         if known is None or known[0] != versions:
-            with torch.no_grad():
+            with as_traced(self.constants[0].device if self.constants else torch.device("cpu")):
                 known = versions, plan.derive(*self.constants)
-            self.derived[id(plan)] = known
+            self.derived[plan] = known
         return known[1]
 
     def plan(self, purpose: Purpose, x: Tensor) -> Plan | None:
         """Return the plan for inputs like x, made and tried out at the first of them."""
         device = x.device.type
         autocast = torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device)
-        key = (purpose, tuple(x.shape), x.dtype, x.device, autocast)
+        key = (purpose, tuple(x.shape), x.dtype, x.device, autocast, self.numbers)
         if key not in self.plans:
             self.plans[key] = self.new_plan(purpose, x.detach())
         plan = self.plans[key]
@@ -138,6 +146,8 @@ class Prepared:
             problem = self.disagreement(purpose, tried, some)
             if not problem and tried.weighty and not self.wins(purpose, tried, some):
                 problem = "it is faster as it is"
+            if problem or chunk > len(some):
+                self.derived.pop(tried, None)
             if problem or chunk == len(some):
                 return problem or tried
             return whole if chunk == len(x) else self.plan_for(purpose, x[:chunk])
@@ -155,7 +165,7 @@ class Prepared:
         derived = self.derive(plan)
 
         def prepared() -> None:
-            with torch.no_grad():
+            with as_traced(x.device):
                 drawn, *kept = plan.forward(*derived, x)
                 if plan.backward is not None:
                     plan.backward(*derived, *kept, torch.zeros_like(drawn))
@@ -179,20 +189,20 @@ class Prepared:
         A few chains are compared, which take little memory also where the network is run as it is.
         """
         derived, some = self.derive(plan), x[:COMPARED]
-        with torch.no_grad():
+        with as_traced(x.device):
             first, *kept = plan.forward(*derived, x)
         if purpose == "gradient":
             pairs = [(first, gradient(self.plain, some))]
         else:
             pairs = [(first.clone(), self.plain(some).detach())]
         if plan.backward is not None:
-            with torch.no_grad():
+            with as_traced(x.device):
                 (pulled,) = plan.backward(*derived, *kept, pairs[0][0].clone())
             pairs.append((pulled, pull(self.plain, some, torch.clone)))
         for fast, plain in pairs:
             norm = plain.float().norm()
             distance = torch.dist(fast[:COMPARED].float(), plain.float())
-            if norm.isfinite() and not distance <= plan.rounding * norm:
+            if norm.isfinite() and not distance <= ROUNDING * norm:
                 return (
                     f"prepared, its {purpose} differs by {float(distance / norm):.1e} of its norm"
                 )
@@ -206,7 +216,8 @@ class Evaluation(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, prepared: Prepared, plan: Plan) -> Tensor:
         """Return network(x)."""
         ctx.prepared, ctx.plan, ctx.derived = prepared, plan, prepared.derive(plan)
-        drawn, *ctx.kept = plan.forward(*ctx.derived, x.detach())
+        with as_traced(x.device):
+            drawn, *ctx.kept = plan.forward(*ctx.derived, x.detach())
         ctx.save_for_backward(x)
         return drawn.clone()  # type: ignore[no-any-return]
 
@@ -214,12 +225,35 @@ class Evaluation(torch.autograd.Function):
     def backward(ctx: Any, *pulls: Tensor) -> tuple[Tensor, None, None]:
         """Return the gradient with respect to x; with a graph of its own where one is wanted."""
         (x,), (given,) = ctx.saved_tensors, pulls
-        if torch.is_grad_enabled():
-            drawn = ctx.prepared.plain(x)
-            (value,) = torch.autograd.grad(drawn, x, given, create_graph=True)
+        again = torch.is_grad_enabled()
+        if again or is_transformed(given):
+            with torch.enable_grad():
+                seen = x if again else x.detach().requires_grad_()
+                drawn = ctx.prepared.plain(seen)
+            (value,) = torch.autograd.grad(drawn, seen, given, create_graph=again)
         else:
-            (value,) = ctx.plan.backward(*ctx.derived, *ctx.kept, given)
+            with as_traced(x.device):
+                (value,) = ctx.plan.backward(*ctx.derived, *ctx.kept, given)
         return value, None, None
+
+
+def numbers_of(network: nn.Module) -> Key:
+    """Return the parts of a network, the shapes of their weights and the numbers that they hold."""
+    shapes = [(name, tuple(x.shape), x.dtype) for name, x in constants_of(network).items()]
+    held = [
+        (name, type(module), key, number)
+        for name, module in network.named_modules()
+        for key, number in (("", 0), *vars(module).items())
+        if isinstance(number, int | float | str) and key != "training"
+    ]
+    return tuple(shapes), tuple(held)
+
+
+@contextmanager
+def as_traced(device: torch.device) -> Iterator[None]:
+    """Run operations as they stand: no graph, no casts but the traced ones, memory for any use."""
+    with torch.inference_mode(False), torch.no_grad(), torch.autocast(device.type, enabled=False):
+        yield
 
 
 def is_transformed(x: Tensor) -> bool:
@@ -248,7 +282,7 @@ def in_chunks(chunk: int, function: Callable[..., Tensor], *inputs: Tensor) -> T
     all chains.
     """
     chains = len(inputs[0])
-    with torch.no_grad():
+    with as_traced(inputs[0].device):
         if chains == chunk:
             return function(*inputs)
         inputs = tuple(x.expand(chains, *x.shape[1:]) for x in inputs)

@@ -9,7 +9,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.func import functional_call
+from torch.func import functional_call, functionalize
+
+from coopkit.fast.memory import viewed_by
 
 aten = torch.ops.aten
 IDENTITIES = (aten.detach.default, aten.alias.default, aten.lift_fresh_copy.default)
@@ -81,12 +83,20 @@ def trace(
         given = dict(zip(names, tensors, strict=False))
         return function(given, *tensors[len(names) :])
 
+    given = (*constants.values(), *inputs)
     try:
         with torch.no_grad():
-            graph = make_fx(flat, tracing_mode="fake")(*constants.values(), *inputs).graph
+            module = make_fx(flat, tracing_mode="fake")(*given)
+            refuse_side_effects(module.graph)
+            if any(map(is_written, module.graph.nodes)):
+                with torch.autocast(given[-1].device.type, enabled=False):
+                    module = make_fx(functionalize(module), tracing_mode="fake")(*given)
+                refuse_side_effects(module.graph)
+    except UntraceableError:
+        raise
     except Exception as error:
         raise UntraceableError(f"it cannot be traced: {first_line(error)}") from error
-    refuse_side_effects(graph)
+    graph = module.graph
     for node in list(graph.nodes):
         if node.target in IDENTITIES:
             node.replace_all_uses_with(node.args[0])
@@ -95,8 +105,20 @@ def trace(
     return graph
 
 
+def is_written(node: fx.Node) -> bool:
+    """Whether an operation writes into one of its arguments."""
+    return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
+
+
+def is_given(node: fx.Node | None) -> bool:
+    """Whether a value is one that was given from outside, or a view of it."""
+    while node is not None and node.op != "placeholder":
+        node = viewed_by(node)
+    return node is not None
+
+
 def refuse_side_effects(graph: fx.Graph) -> None:
-    """Refuse operations that draw random numbers, write in place, or lean on a memory layout.
+    """Refuse operations that draw random numbers, write outside, or lean on a memory layout.
 
     Raises:
         UntraceableError: there is such an operation.
@@ -109,7 +131,7 @@ def refuse_side_effects(graph: fx.Graph) -> None:
         name = str(node.target)
         if torch.Tag.nondeterministic_seeded in node.target.tags:
             raise UntraceableError(f"it draws random numbers ({name})")
-        if node.target._schema.is_mutable:
+        if is_written(node) and any(map(is_given, node.all_input_nodes[:1])):
             raise UntraceableError(f"it writes in place ({name})")
         if "as_strided" in name:
             raise UntraceableError(f"it depends on how memory is laid out ({name})")

@@ -200,11 +200,6 @@ def many(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return torch.autograd.grad(value, x, directions, is_grads_batched=True)[0]
 
 
-def test_gradients_of_many_directions_at_a_time(network, in_double, assert_near):
-    fast, exact, x = Preparation()(network), in_double(network), inputs(network)
-    assert_near(many(fast, x), many(exact, x.double()), 1e-5)
-
-
 def test_a_hessian_of_autograd(seed, stir, assert_near):
     network = stir(attrs.evolve(DESCRIPTOR, normalization="none").build((2, 5, 4)))
     x = torch.randn(1, 2, 5, 4)
