@@ -57,8 +57,18 @@ def test_n_plus_m_steps_are_n_and_then_m(sampler, n, m, seed):
 
 
 @attrs.frozen(kw_only=True)
-class Still(Langevin):
-    """Langevin's subclass with a step of its own, that inherits the fused run of another step."""
+class Hurried(Langevin):
+    """Offers a run beside the step that it inherits."""
+
+    def run(
+        self, target: Target, state: LangevinState, steps: int, rng: torch.Generator
+    ) -> LangevinState:
+        return LangevinState(state.position + 100)
+
+
+@attrs.frozen(kw_only=True)
+class Still(Hurried):
+    """Has a step of its own, and inherits the fused run of another step."""
 
     def step(self, target: Target, state: LangevinState, rng: torch.Generator) -> LangevinState:
         return state
@@ -76,8 +86,10 @@ class StillAtOnce(Still):
 
 def test_a_fused_run_is_used_only_with_the_step_that_it_belongs_to(rng):
     start = torch.zeros(3, 2)
-    assert is_fused(Langevin())
+    assert is_fused(Hurried())
+    assert not is_fused(Langevin())
     assert not is_fused(Still())
+    assert torch.equal(sample_chains(Hurried(), TARGET, start, 4, rng), start + 100)
     assert torch.equal(sample_chains(Still(), TARGET, start, 4, rng), start)
     assert torch.equal(sample_chains(StillAtOnce(), TARGET, start, 4, rng), start + 4)
 

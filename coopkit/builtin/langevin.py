@@ -56,24 +56,9 @@ class Langevin:
     def step(self, target: Target, state: LangevinState, rng: torch.Generator) -> LangevinState:
         """Return the state one step of equation (6) or (13) later."""
         x = state.position
+        drifted = x + 0.5 * self.step_size**2 * target.score(x)
         noise = torch.randn(x.shape, generator=rng, device=x.device, dtype=x.dtype)
-        drifted = torch.add(x, target.score(x), alpha=0.5 * self.step_size**2)
-        return LangevinState(drifted.add_(noise, alpha=self.step_size * self.temperature**0.5))
-
-    def run(
-        self, target: Target, state: LangevinState, steps: int, rng: torch.Generator
-    ) -> LangevinState:
-        """Return the state after many steps, in memory that is asked for once."""
-        x = state.position.clone(memory_format=torch.contiguous_format)
-        noise = torch.empty_like(x)
-        for _ in range(steps):
-            noise.normal_(generator=rng)
-            x.add_(target.score(x), alpha=0.5 * self.step_size**2)
-            x.add_(noise, alpha=self.step_size * self.temperature**0.5)
-            held = target.project(x)
-            if held is not x:
-                x.copy_(held)
-        return LangevinState(x)
+        return LangevinState(drifted + self.step_size * self.temperature**0.5 * noise)
 
     def gaussian_step(self, precision: Tensor) -> tuple[Tensor, Tensor]:
         """Return A = I − δ²/2 · P and C = δ²T · I of a step on N(m, P⁻¹)."""
