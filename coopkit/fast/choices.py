@@ -41,7 +41,10 @@ GAIN = 0.95
 """The share of the first way's time that another way may take to be chosen."""
 
 ROUNDING = 2e-5
-"""The relative difference from torch's own way, ‖·‖ over ‖·‖, that another way may have."""
+"""The relative difference from torch's own way, ‖·‖ over ‖·‖, that another way may have.
+
+In half precision it is a few units of the last place.
+"""
 
 
 def ways(kind: Kind, layer: Layer, like: Tensor) -> dict[str, Way]:
@@ -195,11 +198,12 @@ def measure(possible: dict[str, Way], layer: Layer, like: Tensor) -> str:
     ready = {name: (way, way.derive(weight, None)) for name, way in possible.items()}
     results = {name: way.apply(x, derived) for name, (way, derived) in ready.items()}
     own = results[next(iter(possible))]
+    allowed = max(ROUNDING, 4 * torch.finfo(own.dtype).eps)
     return fastest(
         {
             name: partial(way.apply, x, derived)
             for name, (way, derived) in ready.items()
-            if torch.dist(results[name], own) <= ROUNDING * own.norm()
+            if torch.dist(results[name], own) <= allowed * own.norm()
         },
         x.device,
     )

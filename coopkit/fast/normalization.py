@@ -50,14 +50,14 @@ def affine(weight: Any, bias: Any, mean: Tensor, variance: Tensor, eps: float) -
 
 
 def scale_and_shift(x: Tensor, derived: tuple[Tensor, Tensor]) -> Tensor:
-    """Return x · scale + shift, channel by channel."""
+    """Return x · scale + shift, channel by channel, of the type of x."""
     scale, shift = (column_of(part, x) for part in derived)
-    return torch.addcmul(shift, x, scale)
+    return torch.addcmul(shift, x, scale).to(x.dtype)
 
 
 def only_scale(x: Tensor, derived: tuple[Tensor, Tensor]) -> Tensor:
-    """Return x · scale, channel by channel."""
-    return x * column_of(derived[0], x)
+    """Return x · scale, channel by channel, of the type of x."""
+    return (x * column_of(derived[0], x)).to(x.dtype)
 
 
 def group_norm_backward(
@@ -81,7 +81,7 @@ def group_norm_backward(
     offset = -slope * mean - total * rstd / entries
     each = [repeat(part, "n g -> n (g c) 1 1", c=len(scale) // groups) for part in (slope, offset)]
     rate = repeat(rstd, "n g -> n (g c) 1 1", c=len(scale) // groups) * column_of(scale, x)
-    return torch.addcmul(each[1], pull, rate).addcmul_(x, each[0])
+    return torch.addcmul(each[1], pull, rate).addcmul_(x, each[0]).to(x.dtype)
 
 
 def column_of(part: Tensor, x: Tensor) -> Tensor:

@@ -9,11 +9,10 @@ import torch
 from torch import Tensor, fx, nn
 
 from coopkit.fast.choices import WORTH_MEASURING, Choices
-from coopkit.fast.graphs import is_half, value
+from coopkit.fast.graphs import value
 from coopkit.fast.memory import peak_bytes
 from coopkit.fast.rewriting import rewrite
 from coopkit.fast.tracing import (
-    UntraceableError,
     constants_of,
     gradient_of,
     levels,
@@ -70,8 +69,6 @@ def make_plan(network: nn.Module, purpose: Purpose, x: Tensor, choices: Choices)
             like = value(result)
             inputs.append(torch.empty(like.shape, dtype=like.dtype, device=like.device))
         graph = trace(PURPOSES[purpose](network), constants, *inputs)
-    if is_half(graph):
-        raise UntraceableError("it is in half precision")
     rewrite(graph, len(constants), choices)
     return split(graph, len(constants), len(x))
 

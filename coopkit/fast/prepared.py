@@ -1,7 +1,6 @@
 """A network as a function of its input alone, prepared once and then evaluated many times."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -9,10 +8,11 @@ from weakref import WeakKeyDictionary
 import attrs
 import torch
 from torch import Tensor, nn
-from torch.autograd.forward_ad import unpack_dual
 
 from coopkit.fast.choices import MEASURED, Choices, fastest, where
+from coopkit.fast.chunks import chunk_within, in_chunks
 from coopkit.fast.memory import keep_memory
+from coopkit.fast.modes import as_traced, cast_to, is_transformed
 from coopkit.fast.plans import Plan, Purpose, make_plan
 from coopkit.fast.tracing import UntraceableError, constants_of, first_line
 from coopkit.targets import frozen, gradient, pull
@@ -25,6 +25,9 @@ ROUNDING = 2e-2
 
 Rounding moves some units across the kink of a ReLU; a wrong plan is off by more.
 """
+
+HALF_ROUNDING = 0.2
+"""The same under mixed precision, where the network itself is off by up to 0.1."""
 
 COMPARED = 4
 """Chains of which a new plan's results are compared with the network's own."""
@@ -108,7 +111,8 @@ class Prepared:
         def pulled(x: Tensor, *along: Tensor) -> Tensor:
             drawn, *kept = plan.forward(*derived, x)
             assert plan.backward is not None
-            (value,) = plan.backward(*derived, *kept, toward(drawn, *along))
+            along_g = toward(drawn, *along).to(drawn.dtype)
+            (value,) = plan.backward(*derived, *kept, along_g)
             return value  # type: ignore[no-any-return]
 
         return in_chunks(plan.chains, pulled, x, *along)
@@ -125,9 +129,7 @@ class Prepared:
 
     def plan(self, purpose: Purpose, x: Tensor) -> Plan | None:
         """Return the plan for inputs like x, made and tried out at the first of them."""
-        device = x.device.type
-        autocast = torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device)
-        key = (purpose, tuple(x.shape), x.dtype, x.device, autocast, self.numbers)
+        key = (purpose, tuple(x.shape), x.dtype, x.device, cast_to(x.device), self.numbers)
         if key not in self.plans:
             self.plans[key] = self.new_plan(purpose, x.detach())
         plan = self.plans[key]
@@ -199,10 +201,11 @@ class Prepared:
             with as_traced(x.device):
                 (pulled,) = plan.backward(*derived, *kept, pairs[0][0].clone())
             pairs.append((pulled, pull(self.plain, some, torch.clone)))
+        rounding = HALF_ROUNDING if cast_to(x.device) else ROUNDING
         for fast, plain in pairs:
             norm = plain.float().norm()
             distance = torch.dist(fast[:COMPARED].float(), plain.float())
-            if norm.isfinite() and not distance <= ROUNDING * norm:
+            if norm.isfinite() and not distance <= rounding * norm:
                 return (
                     f"prepared, its {purpose} differs by {float(distance / norm):.1e} of its norm"
                 )
@@ -247,49 +250,3 @@ def numbers_of(network: nn.Module) -> Key:
         if isinstance(number, int | float | str) and key != "training"
     ]
     return tuple(shapes), tuple(held)
-
-
-@contextmanager
-def as_traced(device: torch.device) -> Iterator[None]:
-    """Run operations as they stand: no graph, no casts but the traced ones, memory for any use."""
-    with torch.inference_mode(False), torch.no_grad(), torch.autocast(device.type, enabled=False):
-        yield
-
-
-def is_transformed(x: Tensor) -> bool:
-    """Whether x is inside a function transform or carries a tangent."""
-    inside = torch._C._functorch.is_functorch_wrapped_tensor(x)
-    return bool(inside) or unpack_dual(x).tangent is not None  # type: ignore[no-untyped-call]
-
-
-def chunk_within(memory: float, plan: Plan) -> int:
-    """Return how many chains may be evaluated at a time, 1 or more.
-
-    Where there are enough of them it is a multiple of the number of threads, so that every chunk
-    is shared among these as the whole would be, and gives the same numbers.
-    """
-    fitting = int(min(plan.chains, plan.chains * memory // max(plan.bytes, 1)))
-    threads = torch.get_num_threads()
-    if fitting >= plan.chains:
-        return plan.chains
-    return max(1, fitting - fitting % threads if fitting >= threads else fitting)
-
-
-def in_chunks(chunk: int, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-    """Return function(*inputs) without a graph, never of more than `chunk` chains at a time.
-
-    The last chunk is filled up with copies of its last chain. An input with a single row has it for
-    all chains.
-    """
-    chains = len(inputs[0])
-    with as_traced(inputs[0].device):
-        if chains == chunk:
-            return function(*inputs)
-        inputs = tuple(x.expand(chains, *x.shape[1:]) for x in inputs)
-        parts = []
-        for first in range(0, chains, chunk):
-            some = [x[first : first + chunk] for x in inputs]
-            lacking = chunk - len(some[0])
-            filled = [torch.cat([x, x[-1:].expand(lacking, *x.shape[1:])]) for x in some]
-            parts.append(function(*filled)[: chunk - lacking])
-        return torch.cat(parts)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from coopkit.builtin import FaceDescriptor, FaceGenerator, TextureDescriptor, TextureGenerator
 from coopkit.fast import Preparation, Prepared
-from coopkit.fast.prepared import chunk_within, in_chunks
+from coopkit.fast.chunks import chunk_within, in_chunks
 from coopkit.targets import frozen, gradient, pull
 
 SIGNAL, CHAINS = (3, 17, 14), 8
