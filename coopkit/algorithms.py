@@ -5,18 +5,17 @@ drew and measured. What it must remember between iterations (persistent chains o
 `memory`, which checkpoints save.
 """
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import attrs
-import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
-from coopkit.interfaces import Sampler, Shape
+from coopkit.interfaces import Kept, Shape
+from coopkit.iterations import Batch, Iteration, Learner, Settings, Streams
+from coopkit.keeping import recall, recall_rows, remember, remember_rows
 from coopkit.measures import distance, spread
 from coopkit.steps import (
-    Backward,
     Reconstruction,
     generate,
     infer,
@@ -24,94 +23,7 @@ from coopkit.steps import (
     revise,
     shift_density,
 )
-from coopkit.targets import Freeze, RevisionTarget, frozen, squared_norm
-
-
-@attrs.frozen(eq=False)
-class Learner:
-    """A network, the optimiser that moves it, and the standard deviation of its Gaussian.
-
-    Attributes:
-        network: f or g.
-        optimizer: of the network's parameters.
-        std: s of a descriptor, σ of a generator, in the units of the signal.
-        trained: the network as the updates call it, where that is not the network itself (wrapped
-            for several devices).
-        backward: how to accumulate gradients; the engine's own under mixed precision.
-        freeze: turns the network into a function of its input alone, for chains.
-    """
-
-    network: nn.Module
-    optimizer: Optimizer
-    std: float
-    trained: nn.Module = attrs.field(
-        default=attrs.Factory(lambda self: self.network, takes_self=True)
-    )
-    backward: Backward = Tensor.backward
-    freeze: Freeze = frozen
-
-
-@attrs.frozen
-class Settings:
-    """The numbers of one iteration, after all schedules.
-
-    Attributes:
-        revision: the sampler of D1.
-        revision_steps: l_D.
-        inference: the sampler of G1.
-        inference_steps: l_G.
-        draft_noise_std: standard deviation of ε in G0, in the units of the signal.
-        updates: how many times G2 is done.
-        residual: whether to measure the auto-encoder residual (26) of S2.
-        shown: of how many chains S3 is drawn, the first ones; None for all.
-    """
-
-    revision: Sampler[Any] | None = None
-    revision_steps: int = 0
-    inference: Sampler[Any] | None = None
-    inference_steps: int = 0
-    draft_noise_std: float = 0.0
-    updates: int = 1
-    residual: bool = False
-    shown: int | None = None
-
-
-@attrs.frozen
-class Streams:
-    """The sources of randomness of a run, one for each purpose, on the device of the chains."""
-
-    draft: torch.Generator
-    revision: torch.Generator
-    inference: torch.Generator
-
-
-@attrs.frozen(eq=False)
-class Batch:
-    """Observed examples Y_i, (n, ...), and their places in the data set, (n,)."""
-
-    signals: Tensor
-    places: Tensor
-
-
-@attrs.frozen(eq=False)
-class Iteration:
-    """What one learning iteration drew and measured.
-
-    Attributes:
-        observed: Y_i.
-        figures: scalar tensors by name.
-        initial: S1, Ŷ; the chains before revision in Algorithm 1; None in Algorithm 2.
-        revised: S2, Ỹ; None in Algorithm 2.
-        latents: X, drafted or inferred; None in Algorithm 1.
-        reconstructed: S3, g(X) after the update of the chains that are shown; None in Algorithm 1.
-    """
-
-    observed: Tensor
-    figures: dict[str, Tensor]
-    initial: Tensor | None = None
-    revised: Tensor | None = None
-    latents: Tensor | None = None
-    reconstructed: Tensor | None = None
+from coopkit.targets import RevisionTarget, squared_norm
 
 
 class Algorithm(Protocol):
@@ -130,7 +42,7 @@ class DescriptorAlgorithm:
     Attributes:
         descriptor: the learner of f.
         streams: of randomness.
-        memory: "chains", the Ỹ_i of the last iteration, (chains, ...).
+        memory: "chains", the Ỹ_i of the last iteration, (chains, ...), and what the sampler keeps.
     """
 
     descriptor: Learner
@@ -141,17 +53,20 @@ class DescriptorAlgorithm:
         """D1: revise the chains from where they were left. D2: shift the density."""
         chains = self.memory["chains"]
         assert settings.revision is not None
-        revised = revise(
-            self.descriptor.network,
+        revision = revise(
+            self.descriptor.frozen(),
             self.descriptor.std,
             settings.revision,
             chains,
             settings.revision_steps,
             self.streams.revision,
-            self.descriptor.freeze,
-        ).revised
+            recall(self.memory, "revision"),
+        )
+        revised = revision.revised
         figures = shift(self.descriptor, batch.signals, chains, revised, settings.residual)
+        figures |= told("revision", revision.figures)
         self.memory["chains"] = revised
+        remember(self.memory, "revision", revision.kept)
         return Iteration(batch.signals, figures, initial=chains, revised=revised)
 
 
@@ -162,7 +77,8 @@ class GeneratorAlgorithm:
     Attributes:
         generator: the learner of g.
         streams: of randomness.
-        memory: "latents", one X_i for each example of the data set, (examples, ...).
+        memory: "latents", one X_i for each example of the data set, (examples, ...), and what the
+            sampler keeps of each.
         share: brings together what several processes inferred; identity for one.
     """
 
@@ -174,19 +90,24 @@ class GeneratorAlgorithm:
     def iterate(self, batch: Batch, settings: Settings) -> Iteration:
         """G1: infer the latents of the examples from where they were left. G2: reconstruct."""
         assert settings.inference is not None
-        latents = infer(
-            self.generator.network,
+        memory, places, share = self.memory, batch.places, self.share
+        inference = infer(
+            self.generator.frozen(),
             self.generator.std,
             settings.inference,
-            self.memory["latents"][batch.places],
+            memory["latents"][places],
             batch.signals,
             settings.inference_steps,
             self.streams.inference,
-            self.generator.freeze,
-        ).latents
+            recall_rows(memory, "inference", places),
+        )
+        latents = inference.latents
         learnt, figures = learn(self.generator, latents, batch.signals, settings, "observed")
         figures["latent_norm"] = squared_norm(latents).mean().sqrt()
-        self.memory["latents"][self.share(batch.places)] = self.share(latents)
+        figures |= told("inference", inference.figures)
+        examples = len(memory["latents"])
+        memory["latents"][share(places)] = share(latents)
+        remember_rows(memory, "inference", inference.kept, places, examples, share)
         return Iteration(
             batch.signals, figures, latents=latents, reconstructed=learnt.reconstructed
         )
@@ -202,7 +123,7 @@ class CooperativeAlgorithm:
         latent_shape: of one X.
         chains: how many drafts an iteration makes.
         streams: of randomness.
-        memory: empty: every iteration drafts anew.
+        memory: what the samplers have tuned; every iteration drafts anew.
     """
 
     descriptor: Learner
@@ -217,37 +138,49 @@ class CooperativeAlgorithm:
         descriptor, generator, streams = self.descriptor, self.generator, self.streams
         assert settings.revision is not None
         shape, std = self.latent_shape, settings.draft_noise_std
-        draft = generate(
-            generator.network, shape, self.chains, std, streams.draft, generator.freeze
-        )
-        revised = revise(
-            descriptor.network,
+        draft = generate(generator.frozen(), shape, self.chains, std, streams.draft)
+        revision = revise(
+            descriptor.frozen(),
             descriptor.std,
             settings.revision,
             draft.initial,
             settings.revision_steps,
             streams.revision,
-            descriptor.freeze,
-        ).revised
-        latents = draft.latents
+            recall(self.memory, "revision"),
+        )
+        self.tune("revision", revision.kept)
+        revised, latents = revision.revised, draft.latents
+        own = told("revision", revision.figures)
         if settings.inference_steps > 0:
             assert settings.inference is not None
-            latents = infer(
-                generator.network,
+            inference = infer(
+                generator.frozen(),
                 generator.std,
                 settings.inference,
                 latents,
                 revised,
                 settings.inference_steps,
                 streams.inference,
-                generator.freeze,
-            ).latents
+                recall(self.memory, "inference"),
+            )
+            self.tune("inference", inference.kept)
+            latents = inference.latents
+            own |= told("inference", inference.figures)
         figures = shift(descriptor, batch.signals, draft.initial, revised, settings.residual)
         learnt, learning = learn(generator, latents, revised, settings, "revised")
-        figures |= learning
+        figures |= learning | own
         return Iteration(
             batch.signals, figures, draft.initial, revised, latents, learnt.reconstructed
         )
+
+    def tune(self, purpose: str, kept: Kept | None) -> None:
+        """Remember what a sampler has tuned; its chains end with the iteration."""
+        remember(self.memory, purpose, Kept(tuned=kept.tuned) if kept else None)
+
+
+def told(purpose: str, figures: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return a sampler's own figures under names that say which sampler's."""
+    return {f"{purpose}.{name}": value for name, value in figures.items()}
 
 
 def shift(
@@ -257,7 +190,7 @@ def shift(
 
     With `residual`, ‖Y/s² − ∂f/∂Y‖ of S2 as well, equation (26).
     """
-    target = RevisionTarget(descriptor.freeze(descriptor.network), descriptor.std)
+    target = RevisionTarget(descriptor.frozen(), descriptor.std)
     figures = {"energy_initial": target.energy(initial).mean()}
     if residual:
         figures["autoencoder_residual"] = squared_norm(target.score(revised)).sqrt().mean()

@@ -15,13 +15,12 @@ from coopkit.algorithms import (
     CooperativeAlgorithm,
     DescriptorAlgorithm,
     GeneratorAlgorithm,
-    Learner,
-    Streams,
 )
 from coopkit.data import Images
 from coopkit.errors import RecipeError
 from coopkit.fast import Preparation, cached_choices, order_weights, read_choices
 from coopkit.interfaces import Shape
+from coopkit.iterations import Learner, Streams
 from coopkit.recipe import Recipe
 from coopkit.sections import Network
 from coopkit.streams import stream_seed

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
-    from coopkit.algorithms import Iteration
     from coopkit.interfaces import Descriptor, Generator, Sampler, Schedule
+    from coopkit.iterations import Iteration
     from coopkit.training import Run
 
 hookspec = pluggy.HookspecMarker("coopkit")

@@ -6,6 +6,7 @@ units. `name` is the word that a recipe uses for it.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar, Protocol, TypeVar, runtime_checkable
 
 import attrs
@@ -81,6 +82,52 @@ class FusedSampler(Sampler[S], Protocol[S]):
 
     def run(self, target: Target, state: S, steps: int, rng: torch.Generator) -> S:
         """Return what `steps` ≥ 1 calls of `step` give, each followed by `target.project`."""
+
+
+@runtime_checkable
+class Reporting(Sampler[S], Protocol[S]):
+    """A sampler with figures of its own, such as how many proposals were accepted.
+
+    They stand in the metrics of a run, in its progress and under its sheets.
+    """
+
+    def figures(self, state: S) -> Mapping[str, Tensor]:
+        """Return finite numbers by lower-case name, each a scalar or one for each chain.
+
+        They tell of the steps since `init`, or `resume`, made the first of the states.
+        """
+
+
+@attrs.frozen(eq=False)
+class Kept:
+    """What outlives the states of one call; every tensor has a row for each chain.
+
+    Attributes:
+        chains: what belongs to these very chains, such as their momentum.
+        tuned: what was found for chains like these, such as a step size.
+    """
+
+    chains: Mapping[str, Tensor] = attrs.field(factory=dict)
+    tuned: Mapping[str, Tensor] = attrs.field(factory=dict)
+
+
+@runtime_checkable
+class Keeping(Sampler[S], Protocol[S]):
+    """A sampler of which something but the positions should outlive an iteration of learning.
+
+    Between two iterations the weights have moved, and with them the target, so that nothing that
+    was computed of it may be kept. Algorithms 1 and 2 go on with the same chains and give back all
+    that was kept; Algorithm 3 starts new ones and gives back what was tuned.
+    """
+
+    def keep(self, state: S) -> Kept:
+        """Return what later calls need, by the same names always."""
+
+    def resume(self, target: Target, position: Tensor, kept: Kept) -> S:
+        """Return the state of chains at `position`, which is not modified; as `init` else.
+
+        `kept.chains` is empty where the chains are new.
+        """
 
 
 @attrs.frozen(kw_only=True)
@@ -174,7 +221,10 @@ __all__ = [
     "Descriptor",
     "FusedSampler",
     "Generator",
+    "Keeping",
+    "Kept",
     "LinearOnGaussians",
+    "Reporting",
     "Sampler",
     "Schedule",
     "Shape",

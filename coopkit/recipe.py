@@ -10,10 +10,10 @@ from typing import Any, ClassVar, Literal
 import attrs
 import tomli_w
 
-from coopkit.algorithms import Settings
 from coopkit.conversion import convert, one_line, quoted
 from coopkit.data import DataTable
 from coopkit.errors import RecipeError, did_you_mean
+from coopkit.iterations import Settings
 from coopkit.sections import (
     Chain,
     DraftTable,

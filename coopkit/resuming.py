@@ -1,9 +1,11 @@
 """The state of a run between two iterations, and taking it up again."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import attrs
 import torch
+from torch import Tensor
 
 from coopkit.checkpoint import Checkpoint, all_finite, put_weights
 from coopkit.errors import RunError
@@ -21,8 +23,8 @@ def state_of(run: "Run") -> Checkpoint:
     gather = run.accelerator.gather
     streams = [generator.get_state() for generator in attrs.astuple(run.streams)]
     memory = run.algorithm.memory
-    if "chains" in memory:
-        memory = {"chains": gather(memory["chains"])}
+    if not is_shared(memory):
+        memory = {name: gather(value) for name, value in memory.items()}
     scaler = run.accelerator.scaler
     state = Checkpoint(
         run.iteration,
@@ -68,8 +70,9 @@ def restore(run: "Run", state: Checkpoint) -> None:
         put_weights(learner.network, state.networks[kind], kind)
         learner.optimizer.load_state_dict(training["optimizers"][kind])
     rank, device = run.accelerator.process_index, run.accelerator.device
+    shared = is_shared(training["memory"])
     for name, value in training["memory"].items():
-        part = value.chunk(processes)[rank] if name == "chains" else value
+        part = value if shared else value.chunk(processes)[rank]
         run.algorithm.memory[name] = part.to(device)
     states = training["streams"].chunk(processes)[rank]
     for generator, saved in zip(attrs.astuple(run.streams), states, strict=True):
@@ -84,3 +87,8 @@ def restore(run: "Run", state: Checkpoint) -> None:
     if run.accelerator.scaler and training["scaler"]:
         run.accelerator.scaler.load_state_dict(training["scaler"])
     run.iteration = state.iteration
+
+
+def is_shared(memory: Mapping[str, Tensor]) -> bool:
+    """Whether every process has all of a memory: that of the examples, not of its own chains."""
+    return "latents" in memory

@@ -1,12 +1,13 @@
 """The one loop that every chain of coopkit runs in."""
 
-from typing import TypeGuard
+from collections.abc import Mapping
+from typing import Any, TypeGuard
 
 import attrs
 import torch
 from torch import Tensor
 
-from coopkit.interfaces import FusedSampler, S, Sampler, Target
+from coopkit.interfaces import FusedSampler, Keeping, Kept, Reporting, S, Sampler, Target
 
 
 def run_chains(
@@ -58,10 +59,64 @@ def step_chains(
     return state
 
 
+@attrs.frozen(eq=False)
+class Walk:
+    """Where chains stand after a call, and what their sampler has to say.
+
+    Attributes:
+        position: (chains, ...).
+        figures: the sampler's own, by name, each a mean over the chains.
+        kept: what a later call may be given, if the sampler keeps anything.
+    """
+
+    position: Tensor
+    figures: Mapping[str, Tensor] = attrs.field(factory=dict)
+    kept: Kept | None = None
+
+
+def walk_chains(
+    sampler: Sampler[Any],
+    target: Target,
+    start: Tensor,
+    steps: int,
+    rng: torch.Generator,
+    kept: Kept | None = None,
+) -> Walk:
+    """Return where chains from `start` (chains, ...) stand after `steps` transitions.
+
+    Args:
+        sampler: any sampler.
+        target: what to sample from.
+        start: where the chains are; not modified.
+        steps: how many, 0 or more.
+        rng: the source of all randomness, on the device of the chains.
+        kept: of an earlier call. What was tuned is used again whatever the number of chains; for
+            new chains leave out what belonged to the old ones.
+    """
+    if steps == 0:
+        return Walk(start.clone(), kept=kept)
+    if kept is not None and isinstance(sampler, Keeping):
+        state = sampler.resume(target, start, attrs.evolve(kept, tuned=spread(kept, len(start))))
+    else:
+        state = sampler.init(target, start)
+    state = run_chains(sampler, target, state, steps, rng)
+    told = sampler.figures(state) if isinstance(sampler, Reporting) else {}
+    figures = {name: value.detach().float().mean() for name, value in told.items()}
+    return Walk(
+        state.position, figures, sampler.keep(state) if isinstance(sampler, Keeping) else None
+    )
+
+
+def spread(kept: Kept, chains: int) -> dict[str, Tensor]:
+    """Return what was tuned for as many chains as there are, the rows in turn."""
+    return {
+        name: value[torch.arange(chains, device=value.device) % len(value)]
+        for name, value in kept.tuned.items()
+    }
+
+
 def sample_chains(
     sampler: Sampler[S], target: Target, start: Tensor, steps: int, rng: torch.Generator
 ) -> Tensor:
     """Return where fresh chains from `start` (chains, ...) stand after `steps` transitions."""
-    if steps == 0:
-        return start.clone()
-    return run_chains(sampler, target, sampler.init(target, start), steps, rng).position
+    return walk_chains(sampler, target, start, steps, rng).position

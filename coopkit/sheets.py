@@ -13,21 +13,26 @@ from coopkit.data import to_pixels
 
 GAP = 4
 TITLE = 28
+CAPTION = 20
 LEAST_CELL = 128
 PAPER = 255
 
 
-def draw_sheet(panels: Mapping[str, Tensor], mean: float, most: int = 16) -> Image.Image:
+def draw_sheet(
+    panels: Mapping[str, Tensor], mean: float, most: int = 16, caption: str = ""
+) -> Image.Image:
     """Return a picture of panels of signals, each under its title.
 
     Args:
         panels: signals (n, channels, height, width) by title, in the order of drawing.
         mean: what was subtracted from the data.
         most: signals shown of each panel.
+        caption: a line below the panels.
     """
     grids = {title: draw_grid(to_pixels(x[:most], mean)) for title, x in panels.items()}
     width = sum(grid.shape[1] for grid in grids.values()) + 3 * GAP * (len(grids) - 1)
-    height = TITLE + max(grid.shape[0] for grid in grids.values())
+    bottom = TITLE + max(grid.shape[0] for grid in grids.values())
+    height = bottom + (CAPTION if caption else 0)
     sheet = Image.new("RGB", (width, height), (PAPER,) * 3)
     draw = ImageDraw.Draw(sheet)
     left = 0
@@ -35,7 +40,18 @@ def draw_sheet(panels: Mapping[str, Tensor], mean: float, most: int = 16) -> Ima
         draw.text((left + GAP, 4), title, fill=(0, 0, 0), font=ImageFont.load_default(16))
         sheet.paste(Image.fromarray(grid), (left, TITLE))
         left += grid.shape[1] + 3 * GAP
+    draw.text((GAP, bottom), caption, fill=(0, 0, 0), font=ImageFont.load_default(12))
     return sheet
+
+
+def own_figures(figures: Mapping[str, float]) -> dict[str, float]:
+    """Return the figures that the samplers tell of themselves, "revision.acceptance" and such."""
+    return {name: value for name, value in figures.items() if "." in name}
+
+
+def in_words(figures: Mapping[str, float]) -> str:
+    """Return figures in one line, three digits each."""
+    return "  ".join(f"{name} {value:.3g}" for name, value in figures.items())
 
 
 def draw_grid(pixels: Tensor) -> "np.typing.NDArray[np.uint8]":

@@ -4,7 +4,7 @@ They take plain modules and tensors, so that they can be used by hand. Signals a
 and latents (chains, ...); nothing here knows of recipes, files or devices.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from coopkit.interfaces import Sampler, Shape
-from coopkit.sampling import sample_chains
+from coopkit.interfaces import Kept, Sampler, Shape
+from coopkit.sampling import walk_chains
 from coopkit.targets import (
     Freeze,
+    Function,
     InferenceTarget,
     RevisionTarget,
     frozen,
@@ -36,17 +37,34 @@ class Draft:
 
 @attrs.frozen(eq=False)
 class Revision:
-    """What D1 returns: S1 as it was given, and S2, the revised signals Ỹ."""
+    """What D1 returns.
+
+    Attributes:
+        initial: S1, as it was given.
+        revised: S2, the revised signals Ỹ.
+        figures: the sampler's own, scalar tensors by name.
+        kept: what the sampler's next call may be given, if it keeps anything.
+    """
 
     initial: Tensor
     revised: Tensor
+    figures: Mapping[str, Tensor] = attrs.field(factory=dict)
+    kept: Kept | None = None
 
 
 @attrs.frozen(eq=False)
 class Inference:
-    """What G1 returns: the latents X of the signals."""
+    """What G1 returns.
+
+    Attributes:
+        latents: X of the signals.
+        figures: the sampler's own, scalar tensors by name.
+        kept: what the sampler's next call may be given, if it keeps anything.
+    """
 
     latents: Tensor
+    figures: Mapping[str, Tensor] = attrs.field(factory=dict)
+    kept: Kept | None = None
 
 
 @attrs.frozen(eq=False)
@@ -78,26 +96,24 @@ class Reconstruction:
 
 
 def generate(
-    generator: nn.Module,
+    generator: nn.Module | Function,
     latent_shape: Shape,
     chains: int,
     noise_std: float,
     rng: torch.Generator,
-    freeze: Freeze = frozen,
 ) -> Draft:
     """G0: draw X̂ ~ N(0, I_d) and Ŷ = g(X̂) + ε, ε ~ N(0, σ²I), equation (9).
 
     Args:
-        generator: g, from (chains, *latent_shape) to signals.
+        generator: g, from (chains, *latent_shape) to signals; a function is taken as it is.
         latent_shape: the shape of one X.
         chains: how many to draw.
         noise_std: σ ≥ 0, in the units of the signal; 0 gives g(X̂) itself.
         rng: on the device of the generator.
-        freeze: turns the generator into a function of the latents alone.
     """
     latents = torch.randn((chains, *latent_shape), generator=rng, device=rng.device)
     with torch.no_grad():
-        drawn = freeze(generator)(latents)
+        drawn = frozen(generator)(latents)
     if noise_std > 0:
         noise = torch.randn(drawn.shape, generator=rng, device=rng.device)
         drawn = drawn + noise_std * noise
@@ -105,53 +121,55 @@ def generate(
 
 
 def revise(
-    descriptor: nn.Module,
+    descriptor: nn.Module | Function,
     reference_std: float,
     sampler: Sampler[Any],
     initial: Tensor,
     steps: int,
     rng: torch.Generator,
-    freeze: Freeze = frozen,
+    kept: Kept | None = None,
 ) -> Revision:
     """D1: revise the initial signals by l_D steps towards the descriptor, equation (6).
 
     Args:
-        descriptor: f, from signals to (chains,).
+        descriptor: f, from signals to (chains,); a function is taken as it is.
         reference_std: s, in the units of the signal.
         sampler: any sampler; the paper's is Langevin dynamics.
         initial: Ŷ of S1, or the persistent chains of Algorithm 1.
         steps: l_D; at 0 the signals come back as they are.
         rng: on the device of the signals.
-        freeze: turns the descriptor into a function of the signals alone.
+        kept: what the sampler kept of an earlier call.
     """
-    target = RevisionTarget(freeze(descriptor), reference_std)
-    return Revision(initial, sample_chains(sampler, target, initial, steps, rng))
+    target = RevisionTarget(frozen(descriptor), reference_std)
+    walk = walk_chains(sampler, target, initial, steps, rng, kept)
+    return Revision(initial, walk.position, walk.figures, walk.kept)
 
 
 def infer(
-    generator: nn.Module,
+    generator: nn.Module | Function,
     noise_std: float,
     sampler: Sampler[Any],
     latents: Tensor,
     signals: Tensor,
     steps: int,
     rng: torch.Generator,
-    freeze: Freeze = frozen,
+    kept: Kept | None = None,
 ) -> Inference:
     """G1: infer the latents of given signals by l_G steps from where they are, equation (13).
 
     Args:
-        generator: g, from latents to signals.
+        generator: g, from latents to signals; a function is taken as it is.
         noise_std: σ, in the units of the signal.
         sampler: any sampler; the paper's is Langevin dynamics.
         latents: where the chains start, X̂ or the persistent latents of Algorithm 2.
         signals: Y, one for each latent.
         steps: l_G; at 0 the latents come back as they are.
         rng: on the device of the latents.
-        freeze: turns the generator into a function of the latents alone.
+        kept: what the sampler kept of an earlier call.
     """
-    target = InferenceTarget(freeze(generator), signals, noise_std)
-    return Inference(sample_chains(sampler, target, latents, steps, rng))
+    target = InferenceTarget(frozen(generator), signals, noise_std)
+    walk = walk_chains(sampler, target, latents, steps, rng, kept)
+    return Inference(walk.position, walk.figures, walk.kept)
 
 
 def shift_density(

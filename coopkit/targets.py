@@ -17,6 +17,9 @@ from torch.func import functional_call
 
 from coopkit.interfaces import Target
 
+Function = Callable[[Tensor], Tensor]
+"""A function of a batch, which depends on nothing that learns."""
+
 
 def squared_norm(x: Tensor) -> Tensor:
     """Return ‖x‖² of each chain: (chains, ...) to (chains,)."""
@@ -39,12 +42,14 @@ def evaluating(network: nn.Module) -> Iterator[None]:
             module.training = True
 
 
-def frozen(network: nn.Module) -> Callable[[Tensor], Tensor]:
-    """Return the network as a function of its input alone.
+def frozen(network: nn.Module | Function) -> Function:
+    """Return the network as a function of its input alone; what is no module is one already.
 
     Its parameters enter as constants: no gradient with respect to them is computed, kept or
     accumulated, and their flags are untouched. It runs in evaluation mode.
     """
+    if not isinstance(network, nn.Module):
+        return network
     constants = {name: value.detach() for name, value in network.named_parameters()}
     constants |= {name: value.detach() for name, value in network.named_buffers()}
 
@@ -56,7 +61,7 @@ def frozen(network: nn.Module) -> Callable[[Tensor], Tensor]:
     return evaluate
 
 
-Freeze = Callable[[nn.Module], Callable[[Tensor], Tensor]]
+Freeze = Callable[[nn.Module], Function]
 """Turns a network into a function of its input alone, as `frozen` does."""
 
 

@@ -14,7 +14,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from coopkit.algorithms import Algorithm, Batch, Iteration, Learner, Streams
+from coopkit.algorithms import Algorithm
 from coopkit.building import (
     build_algorithm,
     build_learner,
@@ -29,6 +29,7 @@ from coopkit.errors import DivergedError, RecipeError
 from coopkit.fast import Preparation
 from coopkit.folder import CHECKPOINTS, FAST_FILE, check_folder, clear_run
 from coopkit.interrupts import stopping_signals
+from coopkit.iterations import Batch, Iteration, Learner, Streams
 from coopkit.optimizers import apply_settings
 from coopkit.plugins import registry, watching
 from coopkit.recipe import Recipe

@@ -12,16 +12,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from coopkit.algorithms import (
-    Batch,
-    CooperativeAlgorithm,
-    DescriptorAlgorithm,
-    GeneratorAlgorithm,
-    Learner,
-    Settings,
-    Streams,
-)
+from coopkit.algorithms import CooperativeAlgorithm, DescriptorAlgorithm, GeneratorAlgorithm
 from coopkit.builtin.langevin import Langevin
+from coopkit.iterations import Batch, Learner, Settings, Streams
 from coopkit.steps import generate, infer, reconstruct, revise, shift_density
 
 

@@ -74,7 +74,7 @@ def test_every_equation_that_a_docstring_cites_is_in_the_map() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", ["coopkit.steps.revised", "coopkit.algorithms.Iteration.S2", "no"]
+    "wrong", ["coopkit.steps.revised", "coopkit.iterations.Iteration.S2", "no"]
 )
 def test_a_name_that_does_not_exist_is_noticed(wrong: str) -> None:
     with pytest.raises(LookupError):

@@ -11,11 +11,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from coopkit import hookimpl
-from coopkit.algorithms import Iteration
 from coopkit.builtin.layers import NONLINEARITIES
 from coopkit.checkpoint import Checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
 from coopkit.data import load_images
 from coopkit.errors import DivergedError, PluginError, RecipeError, RunError
+from coopkit.iterations import Iteration
 from coopkit.recipe import Recipe
 from coopkit.training import Run, build_run, run
 

@@ -11,9 +11,9 @@ from torch.func import functional_call
 from coopkit.building import build_network
 from coopkit.data import load_images
 from coopkit.fast import cached_choices
+from coopkit.fast.chunks import chunk_within
 from coopkit.fast.memory import bytes_of, keeps_memory, peak_bytes
 from coopkit.fast.plans import make_plan
-from coopkit.fast.chunks import chunk_within
 from coopkit.fast.tracing import UntraceableError, constants_of, trace
 from coopkit.interfaces import Shape
 from coopkit.recipe import Recipe

@@ -4,8 +4,8 @@ import attrs
 import torch
 from torch import Tensor
 
-from coopkit.algorithms import Settings
 from coopkit.errors import RunError
+from coopkit.iterations import Settings
 from coopkit.steps import generate, revise
 from coopkit.streams import stream_seed
 from coopkit.tasks.trained import Trained
@@ -75,9 +75,8 @@ def draw(
         assert trained.recipe.generator is not None
         latent_shape = trained.recipe.generator.architecture.latent_shape(trained.signal_shape)
         noise = settings.draft_noise_std
-        initial = generate(
-            trained.generator, latent_shape, len(which), noise, draft_rng, trained.freeze
-        ).initial
+        generator = trained.freeze(trained.generator)
+        initial = generate(generator, latent_shape, len(which), noise, draft_rng).initial
     else:
         assert trained.chains is not None
         initial = trained.chains[which.start : which.stop]
@@ -86,13 +85,13 @@ def draw(
     assert trained.recipe.descriptor is not None
     assert settings.revision is not None
     revised = revise(
-        trained.descriptor,
+        trained.freeze(trained.descriptor),
         trained.recipe.descriptor.architecture.reference_std,
         settings.revision,
         initial,
         settings.revision_steps,
         revision_rng,
-        trained.freeze,
+        trained.tuned,
     ).revised
     return Samples(initial, revised)
 

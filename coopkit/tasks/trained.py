@@ -10,7 +10,8 @@ from coopkit.building import build_network, new_preparation
 from coopkit.checkpoint import list_checkpoints, load_checkpoint, put_weights
 from coopkit.errors import RunError
 from coopkit.folder import CHECKPOINTS, FAST_FILE, RECIPE_FILE
-from coopkit.interfaces import Shape
+from coopkit.interfaces import Kept, Shape
+from coopkit.keeping import recall
 from coopkit.recipe import Recipe
 from coopkit.targets import Freeze, frozen
 
@@ -29,6 +30,7 @@ class Trained:
         chains: the persistent chains of Algorithm 1, or None.
         device: where all of it is.
         freeze: turns a network into a function of its input alone, for chains.
+        tuned: what the sampler of D1 has tuned, or None.
     """
 
     recipe: Recipe
@@ -40,6 +42,7 @@ class Trained:
     chains: Tensor | None
     device: torch.device
     freeze: Freeze = frozen
+    tuned: Kept | None = None
 
 
 def run_recipe(folder: str | Path) -> Recipe:
@@ -90,7 +93,8 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Trained:
         networks[kind] = build_network(recipe, kind, shape)
         put_weights(networks[kind], weights, kind)
         networks[kind].to(device).eval()
-    chains = state.training["memory"].get("chains")
+    memory = {name: value.to(device) for name, value in state.training["memory"].items()}
+    kept = recall(memory, "revision")
     return Trained(
         recipe=recipe,
         iteration=state.iteration,
@@ -98,7 +102,8 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Trained:
         mean=state.training["mean"],
         descriptor=networks.get("descriptor"),
         generator=networks.get("generator"),
-        chains=None if chains is None else chains.to(device),
+        chains=memory.get("chains"),
         device=device,
         freeze=new_preparation(recipe, Path(folder) / FAST_FILE) or frozen,
+        tuned=Kept(tuned=kept.tuned) if kept else None,
     )

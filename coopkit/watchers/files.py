@@ -11,7 +11,6 @@ from typing import IO, TYPE_CHECKING, Any
 import attrs
 import torch
 
-from coopkit.algorithms import Iteration
 from coopkit.checkpoint import TEMPORARY, save_checkpoint
 from coopkit.errors import RunError
 from coopkit.folder import (
@@ -23,8 +22,9 @@ from coopkit.folder import (
     SHEETS,
 )
 from coopkit.interfaces import hookimpl
+from coopkit.iterations import Iteration
 from coopkit.resuming import state_of
-from coopkit.sheets import draw_sheet, save_image
+from coopkit.sheets import draw_sheet, in_words, own_figures, save_image
 
 if TYPE_CHECKING:
     from coopkit.training import Run
@@ -198,7 +198,8 @@ class Sheets:
             "S3 reconstructed": iteration.reconstructed,
         }
         drawn = {title: signals for title, signals in panels.items() if signals is not None}
-        sheet = draw_sheet(drawn, run.images.mean)
+        caption = in_words(own_figures(run.figures))
+        sheet = draw_sheet(drawn, run.images.mean, caption=caption)
         save_image(sheet, run.folder / SHEETS / f"{run.iteration:08d}.png")
 
 

@@ -13,8 +13,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from coopkit.algorithms import Iteration
 from coopkit.interfaces import hookimpl
+from coopkit.iterations import Iteration
+from coopkit.sheets import in_words, own_figures
 
 if TYPE_CHECKING:
     from coopkit.training import Run
@@ -29,10 +30,9 @@ SHOWN = {
 
 
 def summary(figures: dict[str, float]) -> str:
-    """Return the figures that matter, in short."""
-    return "  ".join(
-        f"{short} {figures[name]:.3g}" for name, short in SHOWN.items() if name in figures
-    )
+    """Return the figures that matter, in short, and the samplers' own."""
+    shown = {short: figures[name] for name, short in SHOWN.items() if name in figures}
+    return in_words(shown | own_figures(figures))
 
 
 def watcher(console: Console) -> object:

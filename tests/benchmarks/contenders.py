@@ -83,10 +83,8 @@ class Problem:
         """Return the end of chains of coopkit."""
         sampler = Langevin(step_size=step_size)
         if self.signal is None:
-            return revise(self.network, self.std, sampler, self.start, steps, rng, how).revised
-        found = infer(
-            self.network, self.std, sampler, self.start, self.signal, steps, rng, freeze=how
-        )
+            return revise(how(self.network), self.std, sampler, self.start, steps, rng).revised
+        found = infer(how(self.network), self.std, sampler, self.start, self.signal, steps, rng)
         return found.latents
 
 

@@ -1,0 +1,68 @@
+"""What samplers keep between learning iterations, as named tensors of an algorithm's memory."""
+
+from collections.abc import Callable
+
+import attrs
+import torch
+from torch import Tensor
+
+from coopkit.interfaces import Kept
+
+Memory = dict[str, Tensor]
+SEEN = "seen"
+
+
+def remember(memory: Memory, purpose: str, kept: Kept | None) -> None:
+    """Put what a sampler kept into a memory, under "purpose.part.name"."""
+    for part, tensors in attrs.asdict(kept or Kept(), recurse=False).items():
+        for name, value in tensors.items():
+            memory[f"{purpose}.{part}.{name}"] = value
+
+
+def recall(memory: Memory, purpose: str) -> Kept | None:
+    """Return what `remember` put into a memory; None if that was nothing."""
+    kept: dict[str, Memory] = {"chains": {}, "tuned": {}}
+    for place, value in memory.items():
+        owner, _, rest = place.partition(".")
+        part, _, name = rest.partition(".")
+        if owner == purpose and part in kept:
+            kept[part][name] = value
+    return Kept(**kept) if any(kept.values()) else None
+
+
+def remember_rows(
+    memory: Memory,
+    purpose: str,
+    kept: Kept | None,
+    places: Tensor,
+    examples: int,
+    share: Callable[[Tensor], Tensor],
+) -> None:
+    """Put what a sampler kept for some of the examples of a data set into their rows.
+
+    Args:
+        memory: changed in place.
+        purpose: of the sampler.
+        kept: a row for each of `places`, or None.
+        places: of the examples in the data set, (n,).
+        examples: how many there are.
+        share: brings together the rows of several processes.
+    """
+    if kept is None:
+        return
+    rows: Memory = {}
+    remember(rows, purpose, kept)
+    rows[f"{purpose}.{SEEN}"] = torch.ones_like(places, dtype=torch.bool)
+    everywhere = share(places)
+    for name, value in rows.items():
+        if name not in memory:
+            memory[name] = value.new_zeros((examples, *value.shape[1:]))
+        memory[name][everywhere] = share(value)
+
+
+def recall_rows(memory: Memory, purpose: str, places: Tensor) -> Kept | None:
+    """Return what was kept for examples; None if one of them was never seen."""
+    seen = memory.get(f"{purpose}.{SEEN}")
+    if seen is None or not bool(seen[places].all()):
+        return None
+    return recall({name: value[places] for name, value in memory.items()}, purpose)
