@@ -5,7 +5,16 @@ import pytest
 import torch
 from PIL import Image
 
-from coopkit.sheets import GAP, TITLE, draw_grid, draw_sheet, save_image
+from coopkit.sheets import (
+    CAPTION,
+    GAP,
+    TITLE,
+    draw_grid,
+    draw_sheet,
+    in_words,
+    own_figures,
+    save_image,
+)
 
 
 def test_cells_show_the_exact_pixels():
@@ -45,3 +54,17 @@ def test_picture_is_written_whole(tmp_path: Path):
     save_image(Image.new("RGB", (4, 4)), path)
     assert [file.name for file in path.parent.iterdir()] == ["sheet.png"]
     Image.open(path).verify()
+
+
+def test_a_caption_stands_below_the_panels():
+    panels = {"one": torch.zeros(4, 1, 96, 96)}
+    plain, told = draw_sheet(panels, mean=0.0), draw_sheet(panels, mean=0.0, caption="a 0.5")
+    assert told.size == (plain.width, plain.height + CAPTION)
+    above, below = np.split(np.asarray(told), [plain.height])
+    assert np.array_equal(above, np.asarray(plain))
+    assert below.min() < 128
+
+
+def test_the_samplers_own_figures_are_told_apart_by_their_dot():
+    figures = {"energy_initial": 1.0, "revision.acceptance": 0.57349, "inference.swaps": 12345.0}
+    assert in_words(own_figures(figures)) == "revision.acceptance 0.573  inference.swaps 1.23e+04"

@@ -105,6 +105,8 @@ def structure_checks() -> Iterator[Check]:
     yield check("parameters-left", conduct.parameters_left, descriptor_scenes())
     yield check("gradient-count", conduct.gradients_counted, scenes(), conduct.declares_gradients)
     yield check("masked-bits", paths.masked, scenes())
+    yield check("figures", conduct.figures_told, scenes(), conduct.reports)
+    yield check("kept", paths.kept, companies(), paths.keeps)
     yield check("fused", paths.fused, companies(), paths.offers_run)
 
 

@@ -5,7 +5,7 @@ from rich.console import Console
 
 from coopkit.recipe import Recipe
 from coopkit.training import run
-from coopkit.watchers.terminal import Bar, Lines, watcher
+from coopkit.watchers.terminal import Bar, Lines, summary, watcher
 
 TINY = Path(__file__).parents[1] / "tiny" / "cooperative.toml"
 
@@ -48,3 +48,8 @@ def test_bar_goes_on_where_a_resumed_run_does(tmp_path: Path):
     recipe = Recipe.read(TINY, ["run.iterations=3"])
     run(recipe, tmp_path, resume=True, watchers=[Bar(console)])
     assert "3/3" in console.file.getvalue()
+
+
+def test_a_summary_ends_with_the_samplers_own_figures():
+    figures = {"revised_minus_initial": 0.5, "energy_initial": 3.0, "revision.acceptance": 0.6}
+    assert summary(figures) == "S2−S1 0.5  revision.acceptance 0.6"

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from coopkit.interfaces import Sampler, Target
+from coopkit.interfaces import Reporting, Sampler, Target
 from coopkit.sampling import run_chains, sample_chains
 from coopkit.testing.records import capabilities_of
 from coopkit.testing.structure.properties import demand, same
@@ -162,6 +162,27 @@ def declares_gradients(sampler: Sampler[Any]) -> str:
     """Let a check apply to samplers that say how many gradients a step evaluates."""
     declared = capabilities_of(sampler).gradients_per_step
     return "it declares no number of gradients" if declared is None else ""
+
+
+def figures_told(sampler: Sampler[Any], scene: Scene) -> None:
+    """A sampler's own figures are finite numbers, of all chains or one for each, by fixed names."""
+    assert isinstance(sampler, Reporting)
+    state = sampler.init(scene.target, scene.start)
+    end = run_chains(sampler, scene.target, state, scene.steps, scene.stream())
+    first, last = sampler.figures(state), sampler.figures(end)
+    demand(set(first) == set(last), f"the figures are {sorted(first)}, and then {sorted(last)}")
+    for name, value in (*first.items(), *last.items()):
+        demand(name.isidentifier() and name.islower(), f"the figure {name!r} is no lower-case name")
+        fits = isinstance(value, Tensor) and value.shape in ((), (len(scene.start),))
+        demand(
+            fits, f"the figure {name!r} is neither a scalar tensor nor one for each chain"
+        )
+        demand(bool(value.isfinite().all()), f"the figure {name!r} is not finite")
+
+
+def reports(sampler: Sampler[Any]) -> str:
+    """Let a check apply to samplers that tell figures of their own."""
+    return "" if isinstance(sampler, Reporting) else "it tells no figures of its own"
 
 
 def state_plain(sampler: Sampler[Any], scene: Scene) -> None:

@@ -1,12 +1,13 @@
 """Checks of structure on paths: whose noise, whose values and which steps they depend on."""
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
 import torch
 
-from coopkit.interfaces import Sampler
+from coopkit.interfaces import Keeping, Kept, Sampler
 from coopkit.sampling import is_fused, run_chains, step_chains
 from coopkit.targets import MaskedTarget
 from coopkit.testing.structure.properties import close, demand, same
@@ -70,6 +71,47 @@ def masked(sampler: Sampler[Any], scene: Scene) -> None:
     kept = torch.equal(end[~free], held[~free])
     kept = kept and torch.equal(end[~free].signbit(), held[~free].signbit())
     demand(kept, "an entry that the target holds has moved")
+
+
+def kept(sampler: Sampler[Any], scene: Scene) -> None:
+    """What is kept goes with its chains, and where nothing was kept, resuming is starting."""
+    assert isinstance(sampler, Keeping)
+    target, start = scene.target, scene.start
+    chains = list(range(len(start)))
+    with scene.noise_of(chains, start):
+        begun = sampler.init(target, start)
+        state = run_chains(sampler, target, begun, scene.steps, scene.stream())
+    said = sampler.keep(state)
+    for name, value in (*said.chains.items(), *said.tuned.items()):
+        demand(len(value) == len(start), f"what is kept as {name!r} has not a row for each chain")
+
+    def goes_on(rows: list[int], given: Kept) -> torch.Tensor:
+        part = Kept(*({name: x[rows] for name, x in each.items()} for each in tables(given)))
+        again = state.position[rows].clone()
+        with scene.noise_of(rows, again):
+            resumed = sampler.resume(target, again, part)
+            same(resumed.position, state.position[rows], "resume moves the chains")
+            end = run_chains(sampler, target, resumed, scene.steps, scene.stream())
+        same(again, state.position[rows], "resume changes the positions that it is given")
+        position: torch.Tensor = end.position
+        return position
+
+    whole, part = goes_on(chains, said), goes_on(chains[::-1][:-1], said)
+    close(whole.flip(0)[:-1], part, "what is kept of one chain changes the path of another")
+    with scene.noise_of(chains, start):
+        fresh = sampler.init(target, state.position)
+        end = run_chains(sampler, target, fresh, scene.steps, scene.stream())
+    close(goes_on(chains, Kept()), end.position, "resume without what was kept is not init")
+
+
+def tables(kept: Kept) -> tuple[Mapping[str, torch.Tensor], Mapping[str, torch.Tensor]]:
+    """Return what was kept of the chains, and what was tuned."""
+    return kept.chains, kept.tuned
+
+
+def keeps(sampler: Sampler[Any]) -> str:
+    """Let a check apply to samplers that keep something between calls."""
+    return "" if isinstance(sampler, Keeping) else "it keeps nothing between calls"
 
 
 def fused(sampler: Sampler[Any], scene: Scene) -> None:
