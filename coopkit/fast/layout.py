@@ -71,7 +71,8 @@ def read_result(node: Any) -> None:
     """Let the gradient of a leaky ReLU look at its result, whose signs are those of its input."""
     pull, x, slope, of_result = node.args
     for forward in x.users:
-        if forward.target is aten.leaky_relu.default and slope > 0 and not of_result:
+        same = forward.target is aten.leaky_relu.default and [*forward.args[1:], 0.01][0] == slope
+        if same and slope > 0 and not of_result:
             node.args = (pull, forward, slope, True)
             return
 
