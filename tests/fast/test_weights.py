@@ -61,3 +61,33 @@ def test_small_networks_are_left_alone_and_choices_are_remembered(
     again = network()
     order_weights(again, x, Choices(known=dict(first.known)))
     assert again[3].weight.is_contiguous(memory_format=LAST)
+
+
+def test_the_passes_that_are_tried_are_those_of_an_update(monkeypatch: pytest.MonkeyPatch):
+    seen = []
+    monkeypatch.setattr(
+        weights, "pass_through", lambda moved, x: seen.append((moved.training, x.shape))
+    )
+    monkeypatch.setattr(weights, "fastest", lambda updates, device: "channels first")
+    ordered = network().eval()
+    order_weights(ordered, torch.randn(1, 4, 16, 16).expand(100, -1, -1, -1), Choices())
+    assert seen == [(True, (weights.MEASURED, 4, 16, 16))] * 2
+    assert not ordered.training
+
+
+def test_a_pass_leaves_its_own_gradients_alone(seed: int):
+    layer, x = nn.Conv2d(4, 3, 3), torch.randn(2, 4, 9, 9)
+    weights.pass_through(layer, x)
+    once = layer.weight.grad.clone()
+    weights.pass_through(layer, x)
+    assert torch.equal(layer.weight.grad, once)
+
+
+def test_each_size_of_input_and_type_is_measured_for_itself(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(weights, "fastest", lambda updates, device: "channels last")
+    choices = Choices()
+    for size, chains in ((16, 2), (16, 2), (16, 3), (24, 2)):
+        order_weights(network(), torch.randn(chains, 4, size, size), choices)
+    assert len(choices.used) == 3
+    order_weights(network().double(), torch.randn(2, 4, 16, 16).double(), choices)
+    assert len(choices.used) == 4
