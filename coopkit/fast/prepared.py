@@ -247,6 +247,7 @@ def numbers_of(network: nn.Module) -> Key:
         (name, type(module), key, number)
         for name, module in network.named_modules()
         for key, number in (("", 0), *vars(module).items())
-        if isinstance(number, int | float | str) and key != "training"
+        for parts in (number if isinstance(number, tuple) else (number,),)
+        if all(isinstance(part, int | float | str) for part in parts) and key != "training"
     ]
     return tuple(shapes), tuple(held)

@@ -1,0 +1,23 @@
+"""What a plan is made for, and why there is none."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from coopkit.fast import Preparation
+from coopkit.targets import frozen
+
+
+def test_numbers_that_a_layer_holds_as_a_pair_are_seen(seed: int, assert_near: Any):
+    network, x = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Tanh()), torch.randn(3, 3, 9, 8)
+    preparation = Preparation()
+    preparation(network)(x)
+    network[0].stride, network[0].padding = (2, 1), (0, 1)
+    assert_near(preparation(network)(x), frozen(network)(x), 1e-5)
+
+
+def test_every_reason_is_given_once():
+    network, preparation = nn.Tanh(), Preparation()
+    preparation.plans[network] = {("a",): "two", ("b",): "one", ("c",): "two"}
+    assert preparation.reason(network) == "one; two"
