@@ -217,3 +217,8 @@ def test_after_the_first_steps_no_memory_is_asked_for():
     plain, kept = map(int, done.stdout.split())
     assert kept < 100
     assert plain > 1000 or not has_small_pages()
+
+
+def test_what_is_done_once_for_the_weights_is_not_counted(seed):
+    normed = nn.utils.parametrizations.weight_norm(nn.Linear(5, 7))
+    assert taken(normed, "value") == taken(nn.Linear(5, 7), "value")
