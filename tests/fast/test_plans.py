@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from coopkit.fast import Preparation
 from coopkit.targets import frozen
@@ -21,3 +21,24 @@ def test_every_reason_is_given_once():
     network, preparation = nn.Tanh(), Preparation()
     preparation.plans[network] = {("a",): "two", ("b",): "one", ("c",): "two"}
     assert preparation.reason(network) == "one; two"
+
+
+class InFloat32(nn.Module):
+    """A network that writes in place, and switches mixed precision off for itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast("cpu", enabled=False):
+            return self.layer(x).tanh_()
+
+
+def test_what_writes_in_place_is_not_cast_anew(seed: int, assert_near: Any):
+    network, x, preparation = InFloat32(), torch.randn(5, 6), Preparation()
+    with torch.autocast("cpu", torch.bfloat16):
+        result, expected = preparation(network)(x), frozen(network)(x)
+    assert result.dtype == torch.float32
+    assert_near(result, expected, 1e-5)
+    assert preparation.reason(network) == ""
