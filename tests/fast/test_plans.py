@@ -42,3 +42,33 @@ def test_what_writes_in_place_is_not_cast_anew(seed: int, assert_near: Any):
     assert result.dtype == torch.float32
     assert_near(result, expected, 1e-5)
     assert preparation.reason(network) == ""
+
+
+def test_mixed_precision_has_plans_of_its_own(seed: int):
+    network, x, preparation = nn.Linear(6, 4), torch.randn(5, 6), Preparation()
+    assert preparation(network)(x).dtype == torch.float32
+    with torch.autocast("cpu", torch.bfloat16):
+        assert preparation(network)(x).dtype == torch.bfloat16
+
+
+def test_a_layer_in_the_place_of_another_is_seen(seed: int, assert_near: Any):
+    network, x = nn.Sequential(nn.Linear(6, 4), nn.Tanh()), torch.randn(5, 6)
+    preparation = Preparation()
+    preparation(network)(x)
+    network[1] = nn.Sigmoid()
+    assert_near(preparation(network)(x), frozen(network)(x), 1e-5)
+
+
+def test_weights_of_another_shape_are_seen(seed: int, assert_near: Any):
+    network, x = nn.Sequential(nn.Linear(6, 4, bias=False), nn.Flatten()), torch.randn(5, 2, 6)
+    preparation = Preparation()
+    preparation(network)(x)
+    network[0].weight = nn.Parameter(torch.randn(3, 6))
+    assert_near(preparation(network)(x), frozen(network)(x), 1e-5)
+
+
+def test_a_network_that_learns_in_between_keeps_its_plans(seed: int):
+    network, x, preparation = nn.Linear(6, 4), torch.randn(5, 6), Preparation()
+    preparation(network.eval())(x)
+    preparation(network.train())(x)
+    assert len(preparation.plans[network]) == 1
