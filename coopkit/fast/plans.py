@@ -13,6 +13,7 @@ from coopkit.fast.graphs import value
 from coopkit.fast.memory import peak_bytes
 from coopkit.fast.rewriting import rewrite
 from coopkit.fast.tracing import (
+    UntraceableError,
     constants_of,
     gradient_of,
     levels,
@@ -74,13 +75,19 @@ def make_plan(network: nn.Module, purpose: Purpose, x: Tensor, choices: Choices)
 
 
 def split(graph: fx.Graph, constants: int, chains: int) -> Plan:
-    """Return a rewritten graph in its parts."""
+    """Return a rewritten graph in its parts.
+
+    Raises:
+        UntraceableError: a result does not depend on the input at all.
+    """
     level = levels(graph, constants)
     nodes = [node for node in graph.nodes if node.op == "call_function"]
     given = [node for node in graph.nodes if node.op == "placeholder"]
     (output,) = (node for node in graph.nodes if node.op == "output")
     (results,) = output.args
     results = results if isinstance(results, list | tuple) else (results,)
+    if any(level[node] == 0 for node in results):
+        raise UntraceableError("its result, or its gradient, is the same for every input")
 
     def crossing(lower: int) -> list[fx.Node]:
         """Return what is made at one level and read at a later one."""

@@ -72,3 +72,12 @@ def test_a_network_that_learns_in_between_keeps_its_plans(seed: int):
     preparation(network.eval())(x)
     preparation(network.train())(x)
     assert len(preparation.plans[network]) == 1
+
+
+def test_a_gradient_that_no_input_changes_is_left_to_the_network(seed: int, assert_near: Any):
+    network, x, preparation = nn.Linear(6, 1), torch.randn(5, 6), Preparation()
+    found = preparation(network).gradient(x)
+    assert torch.equal(found, network.weight.detach().expand(5, 6))
+    assert preparation.reason(network) == "its result, or its gradient, is the same for every input"
+    found.zero_()
+    assert network.weight.any()

@@ -174,9 +174,7 @@ def figures_told(sampler: Sampler[Any], scene: Scene) -> None:
     for name, value in (*first.items(), *last.items()):
         demand(name.isidentifier() and name.islower(), f"the figure {name!r} is no lower-case name")
         fits = isinstance(value, Tensor) and value.shape in ((), (len(scene.start),))
-        demand(
-            fits, f"the figure {name!r} is neither a scalar tensor nor one for each chain"
-        )
+        demand(fits, f"the figure {name!r} is neither a scalar tensor nor one for each chain")
         demand(bool(value.isfinite().all()), f"the figure {name!r} is not finite")
 
 
