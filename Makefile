@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constr
 DEMO ?=
 TESTS ?=
 
-.PHONY: demo test lint format docs bench power false-alarms clean
+.PHONY: demo test lint format docs bench power false-alarms public clean
 
 demo: $(VENV)/.coopkit
 	$(BIN)/coopkit run quickstart --out runs/demo --overwrite $(DEMO)
@@ -35,6 +35,9 @@ power: $(VENV)/.development
 
 false-alarms: $(VENV)/.development
 	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python tests/testing/false_alarms.py
+
+public: $(VENV)/.development
+	$(BIN)/python tests/public.py
 
 clean:
 	rm -rf $(VENV) site

@@ -162,10 +162,11 @@ def supplied_by(module: object, dist: Distribution) -> Iterator[Entry]:
     wanted = getattr(module, "coopkit_interface", INTERFACE_VERSION)
     if not isinstance(wanted, int):
         raise PluginError(f"has a coopkit_interface that is no whole number: {wanted!r}")
-    if wanted > INTERFACE_VERSION:
+    if wanted != INTERFACE_VERSION:
+        newer = wanted > INTERFACE_VERSION
         raise PluginError(
-            f"is made for interface {wanted}, newer than this coopkit's {INTERFACE_VERSION}; "
-            "upgrade coopkit"
+            f"is made for interface {wanted}, {'newer' if newer else 'older'} than this coopkit's "
+            f"{INTERFACE_VERSION}; upgrade {'coopkit' if newer else 'the plugin'}"
         )
     manager = new_manager()
     try:

@@ -120,3 +120,6 @@ def sample_chains(
 ) -> Tensor:
     """Return where fresh chains from `start` (chains, ...) stand after `steps` transitions."""
     return walk_chains(sampler, target, start, steps, rng).position
+
+
+__all__ = ["Walk", "is_fused", "run_chains", "sample_chains", "step_chains", "walk_chains"]

@@ -109,6 +109,10 @@ BROKEN = {
         SAMPLER + "\ncoopkit_interface = 99",
         "is made for interface 99, newer than this coopkit's 1; upgrade coopkit",
     ),
+    "an older interface": (
+        SAMPLER + "\ncoopkit_interface = 0",
+        "is made for interface 0, older than this coopkit's 1; upgrade the plugin",
+    ),
     "an interface that is no number": (
         SAMPLER + "\ncoopkit_interface = '2'",
         "has a coopkit_interface that is no whole number: '2'",
