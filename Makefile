@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constr
 DEMO ?=
 TESTS ?=
 
-.PHONY: demo test lint format docs bench power false-alarms public clean
+.PHONY: demo test lint format docs bench samplers power false-alarms public packages clean
 
 demo: $(VENV)/.coopkit
 	$(BIN)/coopkit run quickstart --out runs/demo --overwrite $(DEMO)
@@ -29,6 +29,14 @@ docs: $(VENV)/.development
 bench: $(VENV)/.development
 	PYTHONPATH=tests $(BIN)/python tests/benchmarks/langevin.py
 	PYTHONPATH=tests $(BIN)/python tests/benchmarks/iterations.py
+
+samplers: $(VENV)/.development
+	$(PIP) --editable ".[plots]"
+	PYTHONPATH=tests $(BIN)/python tests/benchmarks/samplers.py
+	PYTHONPATH=tests $(BIN)/python tests/benchmarks/samplers_training.py
+
+packages: $(VENV)/.development
+	$(BIN)/python tests/packages.py
 
 power: $(VENV)/.development
 	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python tests/testing/power.py
