@@ -1,0 +1,62 @@
+"""The command line: a thin skin over the Python API, of the same words.
+
+Everything heavy is imported inside the commands, so that help and listings come at once.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from coopkit.cli.authoring import check
+from coopkit.cli.console import say
+from coopkit.cli.listings import plugins, recipes
+from coopkit.cli.training import info, run, sample
+from coopkit.errors import CoopkitError
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; an error that a user can mend is one message and status 2."""
+    try:
+        cli.main(arguments, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except CoopkitError as error:
+        say(f"coopkit: {error}")
+        sys.exit(2)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        say(f"coopkit: there is not enough memory: {str(error).partition(chr(10))[0]}")
+        say("try a smaller run.chains or run.observed, fewer filters, or smaller signals")
+        sys.exit(2)
+    except OSError as error:
+        say(f"coopkit: {error.filename or 'a file'} cannot be used: {error.strerror or error}")
+        sys.exit(2)
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch could not have the memory of a device or of the machine."""
+    return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="coopkit")
+@click.option(
+    "--no-plugins", is_flag=True, help="Leave third-party plugins out (as COOPKIT_NO_PLUGINS=1)."
+)
+def cli(no_plugins: bool) -> None:
+    """Train descriptor and generator networks that teach each other."""
+    if no_plugins:
+        os.environ["COOPKIT_NO_PLUGINS"] = "1"
+
+
+for command in (check, info, plugins, recipes, run, sample):
+    cli.add_command(command)

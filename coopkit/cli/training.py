@@ -1,0 +1,118 @@
+"""The commands for a pair of networks: train it, draw from it, say how far it is."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.table import Table
+
+from coopkit.cli.console import err, out, plain, say, warn_of_plugins
+
+if TYPE_CHECKING:
+    from coopkit.training import Run
+
+RESUME_HINT = "go on with: coopkit run {folder} --resume"
+
+
+@click.command()
+@click.argument("recipe")
+@click.option("--out", "folder", type=Path, help="The run's folder; runs/NAME if left out.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Override one key."
+)
+@click.option("--resume", is_flag=True, help="Go on from the folder's newest checkpoint.")
+@click.option("--overwrite", is_flag=True, help="Remove the run that is in the folder first.")
+def run(
+    recipe: str, folder: Path | None, overrides: tuple[str, ...], resume: bool, overwrite: bool
+) -> None:
+    """Train as RECIPE says: a file, a packaged name, or with --resume a run's folder."""
+    from coopkit.folder import RECIPE_FILE
+    from coopkit.recipe import Recipe
+    from coopkit.training import run as train
+    from coopkit.watchers.terminal import watcher
+
+    warn_of_plugins()
+    stored = Path(recipe) / RECIPE_FILE
+    if resume and stored.is_file():
+        folder, recipe = folder or Path(recipe), str(stored)
+    folder = folder or Path("runs") / Path(recipe).stem
+    parsed = Recipe.read(recipe, overrides)
+    ended = train(parsed, folder, resume=resume, overwrite=overwrite, watchers=[watcher(err)])
+    if ended.is_main:
+        tell_end(ended)
+    if ended.interrupted:
+        sys.exit(128 + ended.interrupted)
+
+
+def tell_end(ended: "Run") -> None:
+    """Say where the results of a run are, and how to go on with an interrupted one."""
+    if ended.interrupted:
+        hint = RESUME_HINT.format(folder=shlex.quote(str(ended.folder)))
+        say(f"stopped after iteration {ended.iteration} by {ended.interrupted.name}; {hint}")
+        return
+    sheet = ended.folder / "sheets" / f"{ended.iteration:08d}.png"
+    say(f"{ended.iteration} iterations done. Look at {sheet}")
+    folder = shlex.quote(str(ended.folder))
+    many = "" if ended.recipe.generator is None else " -n 64"
+    say(f"draw from it with: coopkit sample {folder}{many} --out sheet.png")
+
+
+@click.command()
+@click.argument("run_folder", metavar="RUN", type=Path)
+@click.option("-n", "count", type=click.IntRange(min=1), help="How many signals; as in training.")
+@click.option("--out", "path", type=Path, default=Path("sheet.png"), help="The picture to write.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of all randomness.")
+@click.option("--steps", type=click.IntRange(min=0), help="Revision steps; as in training.")
+@click.option("--device", default="cpu", help="A torch device, such as cuda.")
+def sample(
+    run_folder: Path, count: int | None, path: Path, seed: int, steps: int | None, device: str
+) -> None:
+    """Draw signals from the trained pair of RUN: S1 initial and S2 revised, side by side."""
+    from PIL import Image
+
+    from coopkit.errors import RunError
+    from coopkit.sheets import draw_sheet, save_image
+    from coopkit.tasks.sample import sample as draw
+    from coopkit.tasks.trained import load
+
+    if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
+        raise RunError(f"--out {path}: the name must end in an image format, such as .png")
+    trained = load(run_folder, device)
+    count = count or trained.recipe.run.chains
+    drawn = draw(trained, count, seed, steps)
+    panels = {"S1 initial": drawn.initial}
+    if drawn.revised is not None:
+        panels["S2 revised"] = drawn.revised
+    save_image(draw_sheet(panels, trained.mean, most=count), path)
+    say(f"wrote {path}")
+
+
+@click.command()
+@click.argument("subject", metavar="RUN")
+@click.option("--estimate", is_flag=True, help="RUN is a recipe: say how much memory it takes.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Override one key of it."
+)
+def info(subject: str, estimate: bool, overrides: tuple[str, ...]) -> None:
+    """Say what a run is: its recipe, how far it got, its last figures.
+
+    With --estimate RUN is a recipe, a file or a packaged name, and what is said is how much memory
+    a run of it takes.
+    """
+    if estimate:
+        from coopkit.recipe import Recipe
+        from coopkit.tasks.estimate import describe_estimate
+
+        said = describe_estimate(Recipe.read(subject, overrides))
+    else:
+        from coopkit.tasks.describe import describe_run
+
+        if overrides:
+            raise click.UsageError("--set goes with --estimate")
+        said = describe_run(Path(subject))
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for key, value in said.items():
+        table.add_row(plain(key), plain(value))
+    out.print(table)
