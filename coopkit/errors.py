@@ -16,6 +16,10 @@ class PluginError(CoopkitError):
     """A plugin is missing, ambiguous or broken."""
 
 
+class ScaffoldError(CoopkitError):
+    """A new plugin's package cannot be written: its name, or its place, does not allow it."""
+
+
 class DataError(CoopkitError):
     """Images are missing, unreadable or unlike each other."""
 

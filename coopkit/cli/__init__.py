@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import click
 
-from coopkit.cli.authoring import check
+from coopkit.cli.authoring import check, new
 from coopkit.cli.console import say
 from coopkit.cli.listings import plugins, recipes
 from coopkit.cli.training import info, run, sample
@@ -58,5 +58,5 @@ def cli(no_plugins: bool) -> None:
         os.environ["COOPKIT_NO_PLUGINS"] = "1"
 
 
-for command in (check, info, plugins, recipes, run, sample):
+for command in (check, info, new, plugins, recipes, run, sample):
     cli.add_command(command)

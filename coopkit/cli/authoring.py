@@ -1,11 +1,16 @@
 """The commands for the author of a plugin."""
 
+import shlex
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
-from coopkit.cli.console import out, warn_of_plugins
+from coopkit.cli.console import out, say, warn_of_plugins
+
+KINDS = ("descriptor", "generator", "sampler", "schedule")
+"""Written out, because the module that has them loads torch."""
 
 
 @click.command()
@@ -38,3 +43,30 @@ def check(**asked: Any) -> None:
     warn_of_plugins()
     if not conforms(Request(**asked), out):
         sys.exit(1)
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(KINDS))
+@click.argument("name")
+@click.option(
+    "--in",
+    "folder",
+    type=Path,
+    default=Path(),
+    metavar="DIR",
+    help="Where to write coopkit-NAME; the working folder if left out.",
+)
+def new(kind: str, name: str, folder: Path) -> None:
+    """Write a package with a plugin of that KIND, which works and passes its tests as it is."""
+    from coopkit.scaffold import new_plugin
+
+    warn_of_plugins()
+    place = new_plugin(kind, name, folder)
+    say(f"wrote {place}. What to do next:")
+    say(f"  cd {shlex.quote(str(place))}")
+    say('  pip install -e ".[test]"')
+    say(f"  coopkit plugins show {name}")
+    if kind == "sampler":
+        say(f"  coopkit check {name} --profile quick")
+    say("  pytest")
+    say("  coopkit run recipe.toml")
