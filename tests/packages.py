@@ -12,8 +12,10 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 import tomllib
 import venv
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -21,7 +23,10 @@ PACKAGES = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
 CONSTRAINTS = ROOT / "constraints.txt"
 GUIDE = ROOT / "docs" / "plugins.md"
 TUTORIAL = re.compile(r"^## A plugin in ten minutes\n(.*?)^## ", re.MULTILINE | re.DOTALL)
-BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r'^```(?:console|\{ .python title="(.+)" \})\n(.*?)^```', re.MULTILINE | re.DOTALL
+)
+SNIPPET = re.compile(r'^--8<-- "(.+)"$', re.MULTILINE)
 TESTS = ("hypothesis", "pytest", "scipy")
 
 
@@ -75,12 +80,12 @@ def samplers_of(listing: str, distribution: str) -> list[str]:
     return [row[0] for row in rows if row[1:3] == ["sampler", distribution]]
 
 
-def tutorial() -> list[str]:
-    """Return the commands of the plugin tutorial, in their order."""
+def tutorial() -> Iterator[tuple[str, str]]:
+    """Yield the blocks of the plugin tutorial: a file's name, or nothing, and the text."""
     found = TUTORIAL.search(GUIDE.read_text(encoding="utf-8"))
     assert found, f"{GUIDE} has no tutorial"
-    lines = [line for block in BLOCK.findall(found[1]) for line in block.splitlines()]
-    return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+    for title, text in BLOCK.findall(found[1]):
+        yield title, SNIPPET.sub(lambda m: (ROOT / m[1]).read_text(encoding="utf-8"), text)
 
 
 def try_packages(stranger: Stranger) -> None:
@@ -101,13 +106,19 @@ def try_packages(stranger: Stranger) -> None:
 
 
 def follow_tutorial(stranger: Stranger) -> None:
-    """Do what the guide says, each command as it stands there; `cd` included."""
-    inside = "."
-    for command in tutorial():
-        if command.startswith("cd "):
-            inside = str(Path(inside) / command.removeprefix("cd "))
-        else:
-            stranger.does("bash", "-c", command, inside=inside)
+    """Do what the guide says, each command and each file as it stands there."""
+    inside, begun = Path(), time.perf_counter()
+    for title, text in tutorial():
+        if title:
+            (stranger.home / inside / title).write_text(text, encoding="utf-8")
+            continue
+        for line in text.splitlines():
+            command = line.removeprefix("$ ")
+            if command.startswith("cd "):
+                inside /= command.removeprefix("cd ")
+            elif line.startswith("$ "):
+                stranger.does("bash", "-c", command, inside=str(inside))
+    print(f"the tutorial took {time.perf_counter() - begun:.0f} s of waiting")
 
 
 def main() -> None:

@@ -26,6 +26,8 @@ PAGES = [
     *(ROOT / n for n in ("README.md", "CONTRIBUTING.md")),
 ]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+WRITTEN = "recipe.toml"
+"""The recipe that `coopkit new` writes, which tests of its own read."""
 PLUGIN = ROOT / "plugins" / "coopkit-tamed"
 
 
@@ -129,7 +131,7 @@ def commands_of(block: Block) -> Iterator[list[str]]:
 def test_commands_exist(block: Block) -> None:
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     for program, *words in commands_of(block):
-        assert program in ("coopkit", "make", "pip", ".")
+        assert program in ("coopkit", "make", "pip", "pytest", "cd", ".")
         if program == ".":
             assert words == [".venv/bin/activate"]
         if program == "make":
@@ -150,7 +152,7 @@ def check_command(group: click.Group, words: list[str]) -> None:
             check_command(command, rest)
         return
     parsed = command.make_context(name, rest, parent=context).params
-    if name == "run" and not parsed["resume"]:
+    if name == "run" and not parsed["resume"] and parsed["recipe"] != WRITTEN:
         Recipe.read(parsed["recipe"], installed(parsed["overrides"]))
 
 
@@ -215,10 +217,21 @@ def test_links_between_pages_lead_somewhere() -> None:
 def test_what_the_plugin_page_includes_exists() -> None:
     text = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
     included = re.findall(r'^--8<-- "(.+)"$', text, re.MULTILINE)
-    assert included == ["plugins/coopkit-tamed/coopkit_tamed/__init__.py"]
+    tutorial, example = included
+    assert tutorial == "docs/diagonal_langevin.py"
+    assert example == "plugins/coopkit-tamed/coopkit_tamed/__init__.py"
     assert all((ROOT / path).is_file() for path in included)
     declared = tomllib.loads((PLUGIN / "pyproject.toml").read_text(encoding="utf-8"))
     assert declared["project"]["entry-points"]["coopkit"] == {"tamed": "coopkit_tamed"}
+
+
+def test_the_sampler_of_the_tutorial_is_right() -> None:
+    from coopkit.testing import check_sampler
+
+    names: dict[str, Any] = {}
+    exec((ROOT / "docs" / "diagonal_langevin.py").read_text(encoding="utf-8"), names)
+    results = check_sampler(names["DiagonalLangevin"](), profile="quick", seed=1)
+    assert [result.check for result in results if result.status == "failed"] == []
 
 
 def test_the_readme_keeps_to_its_size() -> None:
