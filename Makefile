@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 DEMO ?=
 TESTS ?=
+PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 
 .PHONY: demo test lint format docs bench samplers power false-alarms public packages clean
 
@@ -57,7 +58,7 @@ $(VENV)/.coopkit: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(PIP) --editable .
 	touch $@
 
-$(VENV)/.development: $(VENV)/.coopkit $(wildcard plugins/*/pyproject.toml)
+$(VENV)/.development: $(VENV)/.coopkit $(addsuffix /pyproject.toml,$(PLUGINS))
 	$(PIP) --editable ".[test,lint,docs,digits]"
-	$(PIP) --editable plugins/coopkit-tamed
+	$(PIP) $(addprefix --editable ,$(PLUGINS))
 	touch $@
