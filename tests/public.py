@@ -21,6 +21,7 @@ MODULES = (
     "coopkit.steps",
     "coopkit.iterations",
     "coopkit.errors",
+    "coopkit.tuning",
 )
 """Modules that are public as they stand; of the rest, what `FRONTS` offer."""
 FRONTS = ("coopkit", "coopkit.testing", "coopkit.fast", "coopkit.builtin")
