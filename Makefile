@@ -7,7 +7,7 @@ DEMO ?=
 TESTS ?=
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 
-.PHONY: demo test lint format docs bench samplers power false-alarms public packages clean
+.PHONY: demo test lint format docs bench samplers samplers-blackjax power false-alarms public packages clean
 
 demo: $(VENV)/.coopkit
 	$(BIN)/coopkit run quickstart --out runs/demo --overwrite $(DEMO)
@@ -35,6 +35,9 @@ samplers: $(VENV)/.development
 	$(PIP) --editable ".[plots]"
 	PYTHONPATH=tests $(BIN)/python tests/benchmarks/samplers.py
 	PYTHONPATH=tests $(BIN)/python tests/benchmarks/samplers_training.py
+
+samplers-blackjax: $(VENV)/.development
+	PYTHONPATH=tests $(BIN)/python tests/benchmarks/samplers_blackjax.py
 
 packages: $(VENV)/.development
 	$(BIN)/python tests/packages.py

@@ -29,10 +29,10 @@ PAGE = ROOT / "docs" / "samplers.md"
 SHEET = ROOT / "docs" / "images" / "samplers-bricks.png"
 SETTINGS: dict[str, dict[str, Any]] = {
     "langevin": {},
-    "mala": {"warmup": 300},
-    "hmc": {"warmup": 300, "leapfrogs": 3},
-    "underdamped-langevin": {"friction": 1.0},
-    "parallel-tempering": {"replicas": 2, "hottest": 2.0},
+    "mala": {"warmup": 1440},
+    "hmc": {"warmup": 720, "leapfrogs": 2},
+    "underdamped-langevin": {"friction": 100.0},
+    "parallel-tempering": {"replicas": 2, "hottest": 1.1},
 }
 """What each is given beside the recipe's step size."""
 SHARE = {"parallel-tempering": 2}
@@ -43,8 +43,7 @@ LAST = 20
 
 def overrides(name: str, recipe: Recipe) -> list[str]:
     """Return what is changed in a recipe for a sampler."""
-    assert recipe.revision is not None
-    steps = recipe.revision.steps // SHARE.get(name, 1)
+    steps = recipe.settings(0).revision_steps // SHARE.get(name, 1)
     changes = {"sampler": name, "steps": steps, **SETTINGS[name]}
     return [f"revision.{key}={value}" for key, value in changes.items()]
 
@@ -142,9 +141,9 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, help="other than those of the recipes")
     arguments = parser.parse_args()
     changes = [f"run.iterations={arguments.iterations}"] if arguments.iterations else []
-    recipes = {"bricks": ("quickstart", changes)}
+    recipes = {"bricks": ("quickstart", ["run.iterations=200", *changes])}
     if arguments.objects:
-        few = ["run.iterations=300", "run.chains=16", f"data.source={arguments.objects}"]
+        few = ["run.iterations=150", "run.chains=16", f"data.source={arguments.objects}"]
         recipes["object"] = ("object", [*few, *changes])
     for title, (recipe, changed) in recipes.items():
         found = {}
