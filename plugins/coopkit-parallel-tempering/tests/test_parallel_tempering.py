@@ -298,8 +298,8 @@ def test_new_chains_and_another_ladder_begin_anew(kept: Kept | None):
 def test_weights_of_two_modes_are_right_where_langevin_stays_in_one():
     """All chains start in the lighter mode; 0.3 of them are there in the end.
 
-    Both have as many scores. δ = 0.25 biases the weight by less than 0.01: over 20,000 chains it was
-    0.305 ± 0.003.
+    Both have as many scores. δ = 0.25 biases the weight by less than 0.01: it was 0.305 ± 0.003
+    over 20,000 chains.
     """
     chains, steps, rungs, delta = 1000, 3000, 6, 0.25
     start = torch.full((chains, 1), -4.0)
