@@ -143,6 +143,8 @@ class Capabilities:
         reversible: in equilibrium (x, x') and (x', x) have the same law.
         equivariant: a rotation of the target and of the start rotates the law of the chains.
         tempered: the field `temperature` T makes p^(1/T) the target, and T = 0 a descent.
+        clocked: in some steps all chains move in another way, by a clock that they share, such as
+            swaps in every n-th step; their moves are then compared within a step.
         gradients_per_step: evaluations of the score for each step after the first; None where
             their number is not fixed.
     """
@@ -151,6 +153,7 @@ class Capabilities:
     reversible: bool = False
     equivariant: bool = False
     tempered: bool = False
+    clocked: bool = False
     gradients_per_step: int | None = None
 
 

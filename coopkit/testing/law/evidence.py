@@ -165,7 +165,9 @@ def paired_test(functions: Tensor, names: Sequence[str], level: float = LEVEL) -
     return z_test(functions.mean(0) / error.clamp_min(1e-300), names, level)
 
 
-def independence(increments: Tensor, across_steps: bool, level: float = LEVEL) -> Evidence:
+def independence(
+    increments: Tensor, across_steps: bool, level: float = LEVEL, clocked: bool = False
+) -> Evidence:
     """Return the evidence that the increments of chains are not independent.
 
     Products of neighbours, in the order of chains, of coordinates and, with `across_steps`, of
@@ -177,9 +179,11 @@ def independence(increments: Tensor, across_steps: bool, level: float = LEVEL) -
         increments: (steps, chains, d), of mean 0 and variance 1 for a right sampler.
         across_steps: whether the increments of different steps are independent too.
         level: the probability that independent increments raise an alarm.
+        clocked: whether squares of the chains may change together from step to step.
     """
     chains = increments.shape[1]
-    squares = increments**2 - (increments**2).mean((0, 1))
+    mean = (increments**2).mean(1, keepdim=True)
+    squares = increments**2 - (mean if clocked else mean.mean(0))
     found: dict[str, Tensor] = {}
     for lag in (1, 2, chains // 2):
         for what, values in (("chains", increments), ("the squares of chains", squares)):

@@ -37,7 +37,7 @@ from coopkit.testing.law.evidence import (
 )
 from coopkit.testing.law.gaussians import Gaussian, correlated, described, isotropic, whitened
 from coopkit.testing.law.laws import TwoModes
-from coopkit.testing.records import Experiment
+from coopkit.testing.records import Experiment, capabilities_of
 
 MakeGaussian = Callable[[int, torch.Generator], Gaussian]
 
@@ -203,7 +203,8 @@ def noise(sampler: Sampler[Any], chains: int, rng: torch.Generator) -> Evidence:
         state = following
     moved = torch.stack(increments[STEPS:])
     if not is_linear:
-        return independence(moved[:, :, :1], False, LEVEL / 2)
+        clocked = capabilities_of(sampler).clocked
+        return independence(moved[:, :, :1], False, LEVEL / 2, clocked)
     _, covariance = linear_step(sampler, torch.zeros(width, width).double())
     scores = whitened(moved.flatten(0, 1), torch.linalg.cholesky(covariance))
     by_products = independence(scores.reshape(moved.shape), True, LEVEL / 2)

@@ -58,12 +58,14 @@ class LadderState:
         replicas: the hotter ones, the hottest last, (chains, rungs − 1, ...).
         traffic: where the walkers are.
         tally: what was counted.
+        fresh: whether the hotter replicas have yet to settle.
     """
 
     position: Tensor
     replicas: Tensor
     traffic: Traffic
     tally: Tally
+    fresh: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -88,7 +90,9 @@ class ParallelTempering:
     of swaps adds K densities.
 
     Invariant law: p for the position in the limit δ → 0, with the bias of order δ² of the Langevin
-    moves. The swaps are exact: they leave the product of all p^(1/T_k) as it is.
+    moves. The swaps are exact: they leave the product of all p^(1/T_k) as it is. Until the hotter
+    replicas of new chains, which start where the coldest one does, have come to their own laws, it
+    is off its own as well, by what δ does not tell; `settle` gives them time.
 
     Step-size convention: `step_size` is the paper's δ on the coldest rung, the standard deviation
     of its noise; that on rung k is δ √T_k.
@@ -99,15 +103,20 @@ class ParallelTempering:
         replicas: K ≥ 2, the rungs of the ladder, the coldest among them.
         hottest: T_K > 1, the temperature of the last rung, dimensionless.
         swap_every: n ≥ 1, steps from one attempt to swap to the next.
+        settle: steps that the hotter replicas of new chains take alone before the first step, at
+            K − 1 scores each; 0 for none.
     """
 
     name: ClassVar[str] = "parallel-tempering"
-    capabilities: ClassVar[Capabilities] = Capabilities(bias_order=2, equivariant=True)
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        bias_order=2, equivariant=True, clocked=True
+    )
 
     step_size: float = attrs.field(default=0.002, validator=gt(0))
     replicas: int = attrs.field(default=4, validator=ge(2))
     hottest: float = attrs.field(default=4.0, validator=gt(1))
     swap_every: int = attrs.field(default=1, validator=ge(1))
+    settle: int = attrs.field(default=0, validator=ge(0))
 
     @property
     def temperatures(self) -> list[float]:
@@ -124,11 +133,15 @@ class ParallelTempering:
             repeat(position, "chains ... -> chains k ...", k=self.replicas - 1).clone(),
             Traffic(none, walkers.clone(), (walkers == 0).long()),
             Tally(none, position.new_zeros(chains, self.replicas - 1), none),
+            fresh=self.settle > 0,
         )
 
     def step(self, target: Target, state: LadderState, rng: torch.Generator) -> LadderState:
         """Return the state one move of every replica later, and one round of swaps if it is due."""
-        before = [state.position, *rearrange(state.replicas, "chains k ... -> k chains ...")]
+        hotter = [*rearrange(state.replicas, "chains k ... -> k chains ...")]
+        if state.fresh:
+            hotter = self.settled(target, hotter, rng)
+        before = [state.position, *hotter]
         ladder = torch.stack(
             [
                 target.project(self.moved(target, x, temperature, rng))
@@ -147,8 +160,17 @@ class ParallelTempering:
                 tally.chances + probability * rearrange(due, "chains -> chains 1"),
                 tally.trips + returned,
             )
-        hotter = rearrange(ladder[1:], "k chains ... -> chains k ...")
-        return LadderState(ladder[0], hotter, traffic, tally)
+        replicas = rearrange(ladder[1:], "k chains ... -> chains k ...")
+        return LadderState(ladder[0], replicas, traffic, tally)
+
+    def settled(self, target: Target, hotter: list[Tensor], rng: torch.Generator) -> list[Tensor]:
+        """Return the hotter replicas, (chains, ...) each, after steps without swaps."""
+        for _ in range(self.settle):
+            hotter = [
+                target.project(self.moved(target, x, temperature, rng))
+                for x, temperature in zip(hotter, self.temperatures[1:], strict=True)
+            ]
+        return hotter
 
     def moved(self, target: Target, x: Tensor, temperature: float, rng: torch.Generator) -> Tensor:
         """Return the replicas of one rung, (chains, ...), after a step at its temperature."""
@@ -217,7 +239,7 @@ class ParallelTempering:
         if hotter is None or hotter.shape[1] != self.replicas - 1:
             return state
         traffic = Traffic(**{name: kept.chains[name] for name in ("clock", "walkers", "heading")})
-        return attrs.evolve(state, replicas=hotter, traffic=traffic)
+        return attrs.evolve(state, replicas=hotter, traffic=traffic, fresh=False)
 
 
 def travelled(traffic: Traffic, order: Tensor) -> tuple[Traffic, Tensor]:
