@@ -106,7 +106,7 @@ def new_plugin(kind: str, name: str, folder: Path) -> Path:
             written.rename(place)
     except OSError as error:
         reason = error.strerror or error
-        raise ScaffoldError(f"{place} cannot be written: {reason}; nothing is there") from error
+        raise ScaffoldError(f"{place} cannot be written: {reason}") from error
     return place
 
 
@@ -205,14 +205,14 @@ def rendered(plugin: Plugin) -> Iterator[tuple[str, str]]:
         for part in ("package", plugin.kind)
         for path, source in files_below(templates / part)
     ]
-    words = set(re.findall(r"\w+", "\n".join(text for _, text in found)))
+    code = "\n".join(text for path, text in found if path.endswith(".py"))
     values = {
         "kind": plugin.kind,
         "name": plugin.name,
         "stem": plugin.stem,
         "module": plugin.module,
         "package": plugin.package,
-        "class": class_name(plugin, words),
+        "class": class_name(plugin, set(re.findall(r"\w+", code))),
         "interface": str(INTERFACE_VERSION),
         "version": version("coopkit"),
     }

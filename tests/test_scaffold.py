@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 from string import ascii_lowercase, digits
 
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coopkit import scaffold
-from coopkit.cli import cli
+from coopkit.cli import authoring, cli
 from coopkit.errors import CoopkitError
 from coopkit.scaffold import KINDS, LONGEST, NAME, new_plugin, suggestion
 
@@ -194,7 +195,7 @@ def test_nothing_is_left_when_writing_fails(tmp_path, monkeypatch):
         return 0
 
     monkeypatch.setattr(Path, "write_text", full)
-    with pytest.raises(CoopkitError, match="cannot be written: No space left on device; nothing"):
+    with pytest.raises(CoopkitError, match="cannot be written: No space left on device$"):
         new_plugin("sampler", "odd", tmp_path)
     assert len(written) == 4
     assert not list(tmp_path.iterdir())
@@ -214,3 +215,18 @@ def test_the_command_refuses_in_one_line(tmp_path):
     assert done.returncode == 2
     assert done.stderr.startswith("coopkit: 'Odd' cannot name a sampler: ")
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(find_spec("ruff") is None, reason="needs the extra lint")
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_code_is_clean_and_formatted_whatever_the_name(kind, tmp_path):
+    for name in ("x", "odd-name", "z" * LONGEST):
+        package = new_plugin(kind, name, tmp_path)
+        for command in (["check"], ["format", "--check"]):
+            words = [sys.executable, "-m", "ruff", *command, "--no-cache", "."]
+            done = subprocess.run(words, cwd=package, capture_output=True, text=True)
+            assert done.returncode == 0, done.stdout
+
+
+def test_the_command_line_knows_the_same_kinds():
+    assert authoring.KINDS == KINDS
