@@ -195,7 +195,7 @@ def test_nothing_is_left_when_writing_fails(tmp_path, monkeypatch):
         return 0
 
     monkeypatch.setattr(Path, "write_text", full)
-    with pytest.raises(CoopkitError, match="cannot be written: No space left on device$"):
+    with pytest.raises(CoopkitError, match=r"cannot be written: No space left on device$"):
         new_plugin("sampler", "odd", tmp_path)
     assert len(written) == 4
     assert not list(tmp_path.iterdir())

@@ -29,12 +29,13 @@ PAGE = ROOT / "docs" / "samplers.md"
 SHEET = ROOT / "docs" / "images" / "samplers-bricks.png"
 SETTINGS: dict[str, dict[str, Any]] = {
     "langevin": {},
+    "langevin, longer steps": {"sampler": "langevin", "longer": 2.0},
     "mala": {"warmup": 1440},
     "hmc": {"warmup": 720, "leapfrogs": 2},
     "underdamped-langevin": {"friction": 100.0},
     "parallel-tempering": {"replicas": 2, "hottest": 1.1},
 }
-"""What each is given beside the recipe's step size."""
+"""What each is given beside the recipe's step size, which `longer` multiplies."""
 SHARE = {"parallel-tempering": 2}
 """Scores that a step takes, where that is not one."""
 LAST = 20
@@ -43,8 +44,15 @@ LAST = 20
 
 def overrides(name: str, recipe: Recipe) -> list[str]:
     """Return what is changed in a recipe for a sampler."""
-    steps = recipe.settings(0).revision_steps // SHARE.get(name, 1)
-    changes = {"sampler": name, "steps": steps, **SETTINGS[name]}
+    settings = recipe.settings(recipe.run.iterations)
+    assert settings.revision is not None
+    changes: dict[str, Any] = {
+        "sampler": name,
+        "steps": settings.revision_steps // SHARE.get(name, 1),
+    }
+    changes |= SETTINGS[name]
+    if longer := changes.pop("longer", None):
+        changes["step_size"] = longer * settings.revision.step_size  # type: ignore[attr-defined]
     return [f"revision.{key}={value}" for key, value in changes.items()]
 
 
@@ -124,7 +132,7 @@ def table(found: dict[str, dict[str, Any]]) -> str:
     head = "| sampler | settings | " + " | ".join(columns) + " | its own figures |\n"
     lines = [head, "| --- | --- |" + " ---: |" * len(columns) + " --- |\n"]
     for name, row in found.items():
-        settings = ", ".join(f"{key} {value}" for key, value in SETTINGS[name].items())
+        settings = ", ".join(f"{key} {v}" for key, v in SETTINGS[name].items() if key != "sampler")
         if "failed" in row:
             lines.append(f"| `{name}` | {settings} | {row['failed']} |\n")
             continue
