@@ -42,6 +42,21 @@ class Target(ABC):
             (gradient,) = torch.autograd.grad(self.log_prob(x).sum(), x)
         return gradient
 
+    def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return both at x, detached: (chains,), and of the shape of x.
+
+        In one evaluation, by autograd, where the score is by autograd; at the cost of both unless
+        overridden where it is not.
+        """
+        if type(self).score is not Target.score:
+            with torch.no_grad():
+                return self.log_prob(x), self.score(x)
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            log_prob = self.log_prob(x)
+            (gradient,) = torch.autograd.grad(log_prob.sum(), x)
+        return log_prob.detach(), gradient
+
     def project(self, x: Tensor) -> Tensor:
         """Return x with the entries that the target holds fixed put back; identity by default.
 

@@ -6,6 +6,7 @@ signal or a latent, never over chains.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import attrs
@@ -98,6 +99,28 @@ def pull(
     return result
 
 
+def value_and_pull(
+    f: Callable[[Tensor], Tensor],
+    x: Tensor,
+    toward: Callable[..., Tensor],
+    of_value: Callable[..., Tensor],
+    *along: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Return of_value(f(x), *along), (chains,), and p · ∂f/∂x for p = toward(f(x), *along).
+
+    A function that is evaluated in chunks may fill the last one up with copies of the last chain.
+    """
+    seen: list[Tensor] = []
+
+    def note(value: Tensor, *along: Tensor) -> Tensor:
+        seen.append(of_value(value, *along).clone())
+        return toward(value, *along)
+
+    pulled = f.pull if isinstance(f, Differentiated) else partial(pull, f)
+    slope = pulled(x, note, *along)
+    return torch.cat(seen)[: len(x)], slope
+
+
 @attrs.frozen(eq=False)
 class RevisionTarget(Target):
     """The descriptor's density, log p(Y) = f(Y) − ‖Y‖²/2s², equations (2), (3) and (25).
@@ -119,6 +142,13 @@ class RevisionTarget(Target):
         x = x.detach()
         slope = self.f.gradient(x) if isinstance(self.f, Differentiated) else gradient(self.f, x)
         return torch.sub(slope, x, alpha=self.reference_std**-2)
+
+    def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return −E(Y) and ∂f/∂Y − Y/s² from one pass through f."""
+        x = x.detach()
+        f, slope = value_and_pull(self.f, x, torch.ones_like, lambda value: value)
+        log_prob = f - squared_norm(x) / (2 * self.reference_std**2)
+        return log_prob, torch.sub(slope, x, alpha=self.reference_std**-2)
 
     def energy(self, x: Tensor) -> Tensor:
         """Return E(Y) = ‖Y‖²/2s² − f(Y) without a graph, equation (25), (chains,)."""
@@ -152,6 +182,17 @@ class InferenceTarget(Target):
             return self.g.pull(x, self.error, self.signal) - x
         return pull(self.g, x, self.error, self.signal) - x
 
+    def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return log p(X, Y) + const and σ⁻² (Y − g(X)) ∂g/∂X − X from one pass through g."""
+        x = x.detach()
+        off, slope = value_and_pull(self.g, x, self.error, self.squared_error, self.signal)
+        return -off / (2 * self.noise_std**2) - squared_norm(x) / 2, slope - x
+
+    @staticmethod
+    def squared_error(drawn: Tensor, signal: Tensor) -> Tensor:
+        """Return ‖Y − g(X)‖², (chains,)."""
+        return squared_norm(signal - drawn)
+
     def error(self, drawn: Tensor, signal: Tensor) -> Tensor:
         """Return (Y − g(X)) / σ², of the shape of Y."""
         return (signal - drawn) / self.noise_std**2
@@ -177,6 +218,11 @@ class TemperedTarget(Target):
     def score(self, x: Tensor) -> Tensor:
         """Return ∇ log p(x) / T."""
         return self.base.score(x) / self.temperature
+
+    def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return both of the base, over T."""
+        log_prob, score = self.base.log_prob_and_score(x)
+        return log_prob / self.temperature, score / self.temperature
 
     def project(self, x: Tensor) -> Tensor:
         """Hold what the base target holds."""
@@ -206,7 +252,15 @@ class MaskedTarget(Target):
 
     def score(self, x: Tensor) -> Tensor:
         """Return the score of the free entries, and zero at the held ones."""
-        score = self.base.score(self.project(x))
+        return self.of_free(self.base.score(self.project(x)))
+
+    def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return both beside the held entries, the score zero at these."""
+        log_prob, score = self.base.log_prob_and_score(self.project(x))
+        return log_prob, self.of_free(score)
+
+    def of_free(self, score: Tensor) -> Tensor:
+        """Return a score with zero at the held entries."""
         return torch.where(self.free, score, torch.zeros_like(score))
 
     def project(self, x: Tensor) -> Tensor:

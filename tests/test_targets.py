@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from coopkit.builtin import TextureDescriptor, TextureGenerator
+from coopkit.fast import Preparation
 from coopkit.interfaces import Target
 from coopkit.targets import (
     InferenceTarget,
@@ -313,3 +314,81 @@ def test_the_weight_gradient_is_not_computed_at_all(seed):
     assert asked.weight_gradients == [False, False]
     layer(x).sum().backward()
     assert asked.weight_gradients[-1]
+
+
+class Halved(RevisionTarget):
+    """A target with a score of its own, which is no derivative."""
+
+    def score(self, x: Tensor) -> Tensor:
+        return super().score(x) / 2
+
+    log_prob_and_score = Target.log_prob_and_score
+
+
+class Bare(Target):
+    """A target that says nothing but log p."""
+
+    def __init__(self) -> None:
+        self.passes = 0
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        self.passes += 1
+        return x.sin().sum(1)
+
+
+def both_targets() -> dict[str, Target]:
+    """Return targets of four chains in three dimensions."""
+    revision, _, _ = quadratic()
+    weight, y = doubles(5, 3), doubles(4, 5)
+    inference = InferenceTarget(lambda x: (x @ weight.T).tanh(), y, 0.3)
+    free = torch.tensor([True, False, True])
+    return {
+        "revision": revision,
+        "inference": inference,
+        "tempered": TemperedTarget(inference, 3.0),
+        "masked": MaskedTarget(revision, free, doubles(4, 3)),
+        "masked inference": MaskedTarget(inference, free, doubles(4, 3)),
+        "bare": Bare(),
+        "a score of its own": Halved(lambda y: y.sin().sum(1), 0.5),
+    }
+
+
+@pytest.mark.parametrize("name", both_targets())
+def test_log_prob_and_score_are_both_at_once(name, seed):
+    target, x = both_targets()[name], doubles(4, 3).requires_grad_()
+    log_prob, score = target.log_prob_and_score(x)
+    torch.testing.assert_close(log_prob, target.log_prob(x).detach())
+    torch.testing.assert_close(score, target.score(x))
+    assert not log_prob.requires_grad
+    assert not score.requires_grad
+    assert x.grad is None
+
+
+def test_both_at_once_take_one_pass(seed):
+    target = Bare()
+    target.log_prob_and_score(doubles(4, 3))
+    assert target.passes == 1
+    passes = []
+
+    def f(y: Tensor) -> Tensor:
+        passes.append(len(y))
+        return y.sin().sum(1)
+
+    RevisionTarget(f, 0.5).log_prob_and_score(doubles(4, 3))
+    InferenceTarget(lambda x: f(x)[:, None], doubles(4, 1), 0.5).log_prob_and_score(doubles(4, 3))
+    assert passes == [4, 4]
+
+
+@pytest.mark.parametrize("memory", [1.0, float("inf")])
+def test_a_prepared_network_gives_both_at_once_in_chunks_too(memory, seed):
+    preparation, y = Preparation(memory=memory), torch.randn(5, *SIGNAL)
+    f, g = TextureDescriptor().build(SIGNAL), TextureGenerator(latent_size=1).build(SIGNAL)
+    x = torch.randn(5, *TextureGenerator(latent_size=1).latent_shape(SIGNAL))
+    pairs = [
+        (RevisionTarget(preparation(f), 0.1), RevisionTarget(frozen(f), 0.1), y),
+        (InferenceTarget(preparation(g), y, 0.3), InferenceTarget(frozen(g), y, 0.3), x),
+    ]
+    for fast, plain, start in pairs:
+        log_prob, score = fast.log_prob_and_score(start)
+        torch.testing.assert_close(log_prob, plain.log_prob(start).detach(), rtol=1e-4, atol=1e-3)
+        torch.testing.assert_close(score, plain.score(start), rtol=1e-3, atol=1e-3)

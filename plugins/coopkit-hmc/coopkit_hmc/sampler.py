@@ -17,7 +17,6 @@ from coopkit_hmc.trajectories import (
     all_finite,
     beside,
     half_square,
-    log_prob_at,
 )
 
 DIVERGED = 1000.0
@@ -89,24 +88,22 @@ class Hmc:
         length = torch.randint(1, 2 * self.leapfrogs, (chains,), generator=rng, device=device)
         momentum = self.temperature**0.5 * noise
         begins = state.remaining == 0
-        moving = Moving(x, momentum, state.score).where(begins, state.moving)
+        moving = Moving(x, momentum, state.score, state.log_prob).where(begins, state.moving)
         energy = torch.where(begins, half_square(momentum) - state.log_prob, state.energy)
         remaining = torch.where(begins, length, state.remaining) - 1
         moving = moving.leap(target, beside(self.delta(state), x))
         state = attrs.evolve(state, moving=moving, energy=energy, remaining=remaining)
-        return self.ended(target, state, self.temperature * torch.log1p(-uniform))
+        return self.ended(state, self.temperature * torch.log1p(-uniform))
 
-    def ended(self, target: Target, state: HmcState, threshold: Tensor) -> HmcState:
+    def ended(self, state: HmcState, threshold: Tensor) -> HmcState:
         """Return the state with the trajectories that have come to their end accepted or rejected.
 
         Args:
-            target: evaluated at every moving point.
             state: after a leapfrog step.
             threshold: T log U, (chains,), which the energy has to fall by.
         """
         moving, ends = state.moving, state.remaining == 0
-        log_prob = log_prob_at(target, moving.point)
-        energy = half_square(moving.momentum) - log_prob
+        energy = half_square(moving.momentum) - moving.log_prob
         gain = state.energy - energy
         sound = energy.isfinite() & all_finite(moving.point)
         accepted = ends & sound & (threshold <= gain)
@@ -114,7 +111,7 @@ class Hmc:
         return HmcState(
             position=torch.where(moved, moving.point, state.position),
             score=torch.where(moved, moving.score, state.score),
-            log_prob=torch.where(accepted, log_prob, state.log_prob),
+            log_prob=torch.where(accepted, moving.log_prob, state.log_prob),
             moving=moving,
             energy=state.energy,
             remaining=state.remaining,
@@ -165,12 +162,13 @@ class Hmc:
                 if kept.tuned
                 else DualAveraging.start(self.step_size, position)
             )
-        x, score, log_prob = position.clone(), target.score(position), log_prob_at(target, position)
+        x, (log_prob, score) = position.clone(), target.log_prob_and_score(position)
+        log_prob = log_prob.to(x.dtype)
         return HmcState(
             position=x,
             score=score,
             log_prob=log_prob,
-            moving=Moving(x, torch.zeros_like(x), score),
+            moving=Moving(x, torch.zeros_like(x), score, log_prob),
             energy=-log_prob,
             remaining=torch.zeros(len(x), dtype=torch.int64, device=x.device),
             counts=Counts.none(x),

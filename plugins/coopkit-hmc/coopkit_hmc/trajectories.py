@@ -44,23 +44,25 @@ class Moving:
         point: (chains, ...).
         momentum: (chains, ...).
         score: ∇ log p at the point, (chains, ...).
+        log_prob: log p + const at the point, (chains,).
     """
 
     point: Tensor
     momentum: Tensor
     score: Tensor
+    log_prob: Tensor
 
     def leap(self, target: Target, delta: Tensor) -> "Moving":
         """Return the points one leapfrog step later, Neal (2011), section 5.2.3.
 
         Args:
-            target: its one score that is evaluated is that of the new point.
+            target: evaluated once, at the new point.
             delta: the step size in a shape that multiplies a point.
         """
         momentum = self.momentum + delta / 2 * self.score
         point = self.point + delta * momentum
-        score = target.score(point)
-        return Moving(point, momentum + delta / 2 * score, score)
+        log_prob, score = target.log_prob_and_score(point)
+        return Moving(point, momentum + delta / 2 * score, score, log_prob.to(point.dtype))
 
     def where(self, chosen: Tensor, other: "Moving") -> "Moving":
         """Return the points of the chains that are chosen, (chains,), and else those of another."""
@@ -69,6 +71,7 @@ class Moving:
             torch.where(mask, self.point, other.point),
             torch.where(mask, self.momentum, other.momentum),
             torch.where(mask, self.score, other.score),
+            torch.where(chosen, self.log_prob, other.log_prob),
         )
 
 
@@ -97,12 +100,6 @@ class HmcState:
     tuning: DualAveraging | None = None
 
 
-def log_prob_at(target: Target, x: Tensor) -> Tensor:
-    """Return log p(x) + const without a graph, in the type of x, (chains,)."""
-    with torch.no_grad():
-        return target.log_prob(x).to(x.dtype)
-
-
 def half_square(x: Tensor) -> Tensor:
     """Return ‖x‖²/2 of each chain: (chains, ...) to (chains,)."""
     return reduce(x * x, "chains ... -> chains", "sum") / 2
@@ -118,4 +115,4 @@ def beside(values: Tensor, x: Tensor) -> Tensor:
     return rearrange(values, f"chains -> chains {'1 ' * (x.ndim - 1)}")
 
 
-__all__ = ["Counts", "HmcState", "Moving", "all_finite", "beside", "half_square", "log_prob_at"]
+__all__ = ["Counts", "HmcState", "Moving", "all_finite", "beside", "half_square"]

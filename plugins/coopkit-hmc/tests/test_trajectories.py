@@ -30,7 +30,7 @@ MOMENTUM = torch.tensor([[0.7, 0.4], [-0.9, 1.2]], dtype=torch.float64)
 
 
 def ways(point: Tensor, momentum: Tensor, delta: float, steps: int) -> "trajectories.Moving":
-    moving = trajectories.Moving(point, momentum, TARGET.score(point))
+    moving = trajectories.Moving(point, momentum, TARGET.score(point), TARGET.log_prob(point))
     for _ in range(steps):
         moving = moving.leap(TARGET, torch.full((len(point), 1), delta, dtype=torch.float64))
     return moving
@@ -81,7 +81,7 @@ def test_a_quadratic_energy_is_turned_as_the_leapfrog_of_an_oscillator_does():
             return -x.square().sum(1) / 2
 
     one = torch.ones(1, 1, dtype=torch.float64)
-    moving = trajectories.Moving(one, 0 * one, -one)
+    moving = trajectories.Moving(one, 0 * one, -one, -one[0] / 2)
     angle = math.acos(1 - 0.9**2 / 2)
     for n in range(1, 12):
         moving = moving.leap(Unit(), 0.9 * one)

@@ -92,7 +92,8 @@ class Mala:
         uniform = torch.rand(len(x), generator=rng, device=x.device, dtype=x.dtype)
         noise = self.temperature**0.5 * noise
         proposal = x + delta * (delta / 2 * state.score + noise)
-        score, log_prob = target.score(proposal), log_prob_at(target, proposal)
+        log_prob, score = target.log_prob_and_score(proposal)
+        log_prob = log_prob.to(x.dtype)
         back = noise + delta / 2 * (state.score + score)
         gain = log_prob - state.log_prob + half_square(noise) - half_square(back)
         sound = (log_prob - half_square(back)).isfinite() & all_finite(proposal)
@@ -141,19 +142,14 @@ class Mala:
                 if kept.tuned
                 else DualAveraging.start(self.step_size, position)
             )
+        log_prob, score = target.log_prob_and_score(position)
         return MalaState(
             position=position.clone(),
-            score=target.score(position),
-            log_prob=log_prob_at(target, position),
+            score=score,
+            log_prob=log_prob.to(position.dtype),
             accepted=torch.zeros(len(position), dtype=torch.int64, device=position.device),
             tuning=tuning,
         )
-
-
-def log_prob_at(target: Target, x: Tensor) -> Tensor:
-    """Return log p(x) + const without a graph, in the type of x, (chains,)."""
-    with torch.no_grad():
-        return target.log_prob(x).to(x.dtype)
 
 
 def half_square(x: Tensor) -> Tensor:
