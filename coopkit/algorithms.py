@@ -107,7 +107,8 @@ class GeneratorAlgorithm:
         figures |= told("inference", inference.figures)
         examples = len(memory["latents"])
         memory["latents"][share(places)] = share(latents)
-        remember_rows(memory, "inference", inference.kept, places, examples, share)
+        if settings.inference_steps > 0:
+            remember_rows(memory, "inference", inference.kept, places, examples, share)
         return Iteration(
             batch.signals, figures, latents=latents, reconstructed=learnt.reconstructed
         )

@@ -54,9 +54,10 @@ def remember_rows(
     remember(rows, purpose, kept)
     rows[f"{purpose}.{SEEN}"] = torch.ones_like(places, dtype=torch.bool)
     everywhere = share(places)
+    new = [name for name in rows if name not in memory]
+    for name in {*new, f"{purpose}.{SEEN}"} if new else ():
+        memory[name] = rows[name].new_zeros((examples, *rows[name].shape[1:]))
     for name, value in rows.items():
-        if name not in memory:
-            memory[name] = value.new_zeros((examples, *value.shape[1:]))
         memory[name][everywhere] = share(value)
 
 

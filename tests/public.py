@@ -116,13 +116,9 @@ def recorded(changelog: str) -> str:
     return found[1] if found else ""
 
 
-def write() -> None:
-    """Bring the page and the fingerprint in the changelog up to date."""
-    text, changelog = (path.read_text(encoding="utf-8") for path in (PAGE, CHANGELOG))
-    PAGE.write_text(LISTING.sub(lambda _: f"```text\n{listing()}```", text), encoding="utf-8")
-    named = f"Public interface: `{fingerprint(listing())}`"
-    CHANGELOG.write_text(FINGERPRINT.sub(named, changelog, count=1), encoding="utf-8")
-
-
 if __name__ == "__main__":
-    write()
+    text = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(LISTING.sub(lambda _: f"```text\n{listing()}```", text), encoding="utf-8")
+    print(
+        f"say in CHANGELOG.md what has changed, under\nPublic interface: `{fingerprint(listing())}`"
+    )

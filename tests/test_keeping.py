@@ -148,6 +148,23 @@ def test_memory_gives_back_what_it_was_given(name):
     assert found.tuned == kept.tuned
 
 
+def test_a_name_that_is_new_makes_the_other_rows_unseen():
+    memory: dict[str, Tensor] = {}
+    for name, place in (("speed", 0), ("size", 1)):
+        kept = Kept(tuned={name: torch.tensor([2.0])})
+        remember_rows(memory, "inference", kept, torch.tensor([place]), 3, lambda x: x)
+    assert memory["inference.seen"].tolist() == [False, True, False]
+    assert recall_rows(memory, "inference", torch.tensor([0])) is None
+
+
+def test_no_steps_remember_no_rows(seed):
+    memory = {"latents": torch.zeros(6, 2)}
+    algorithm = GeneratorAlgorithm(learner(nn.Linear(2, 3)), STREAMS, memory)
+    algorithm.iterate(batch(4, 0), SETTINGS)
+    algorithm.iterate(batch(1, 2), attrs.evolve(SETTINGS, inference_steps=0))
+    assert memory["inference.seen"].tolist() == [True, False, False, False, True, False]
+
+
 def test_rows_of_several_processes_come_together():
     """Each process brings a row of its own; all of them remember both."""
     memory: dict[str, Tensor] = {}

@@ -197,13 +197,13 @@ def measure(possible: dict[str, Way], layer: Layer, like: Tensor) -> str:
     weight = torch.randn((layer.filters, layer.channels, *layer.kernel), **new)
     ready = {name: (way, way.derive(weight, None)) for name, way in possible.items()}
     results = {name: way.apply(x, derived) for name, (way, derived) in ready.items()}
-    own = results[next(iter(possible))]
-    allowed = max(ROUNDING, 4 * torch.finfo(own.dtype).eps)
+    own = results[next(iter(possible))].float()
+    allowed = max(ROUNDING, 4 * torch.finfo(like.dtype).eps)
     return fastest(
         {
             name: partial(way.apply, x, derived)
             for name, (way, derived) in ready.items()
-            if torch.dist(results[name], own) <= allowed * own.norm()
+            if torch.dist(results[name].float(), own) <= allowed * own.norm()
         },
         x.device,
     )

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, fx
 
 
@@ -10,6 +11,13 @@ def value(node: fx.Node) -> Tensor:
     """Return a tensor without memory of the shape and type of a node's value."""
     tensor: Tensor = node.meta["val"]
     return tensor
+
+
+def is_half(graph: fx.Graph) -> bool:
+    """Whether a value of a graph is in half precision."""
+    values = [node.meta.get("val") for node in graph.nodes]
+    half = (torch.bfloat16, torch.float16)
+    return any(isinstance(value, Tensor) and value.dtype in half for value in values)
 
 
 def is_image(node: fx.Node) -> bool:

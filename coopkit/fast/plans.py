@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from coopkit.fast.choices import WORTH_MEASURING, Choices
-from coopkit.fast.graphs import value
+from coopkit.fast.graphs import is_half, value
 from coopkit.fast.memory import peak_bytes
 from coopkit.fast.rewriting import rewrite
 from coopkit.fast.tracing import (
@@ -43,6 +43,7 @@ class Plan:
         chains: how many it is for.
         bytes: the most memory that it takes at a time, besides constants and inputs.
         weighty: whether a convolution of it is worth measuring.
+        half: whether some of its values are in half precision.
         text: its operations, the same in every process.
     """
 
@@ -52,6 +53,7 @@ class Plan:
     chains: int
     bytes: int
     weighty: bool
+    half: bool
     text: str
 
 
@@ -107,4 +109,4 @@ def split(graph: fx.Graph, constants: int, chains: int) -> Plan:
     taken = peak_bytes([node for node in nodes if level[node] > 0], results)
     ways: list[Any] = [n.target.__self__ for n in nodes if isinstance(n.target, MethodType)]
     weighty = any(way.layer.multiplications >= WORTH_MEASURING for way in ways)
-    return Plan(derive, forward, backward, chains, taken, weighty, str(graph))
+    return Plan(derive, forward, backward, chains, taken, weighty, is_half(graph), str(graph))

@@ -201,7 +201,7 @@ class Prepared:
             with as_traced(x.device):
                 (pulled,) = plan.backward(*derived, *kept, pairs[0][0].clone())
             pairs.append((pulled, pull(self.plain, some, torch.clone)))
-        rounding = HALF_ROUNDING if cast_to(x.device) else ROUNDING
+        rounding = HALF_ROUNDING if plan.half else ROUNDING
         for fast, plain in pairs:
             norm = plain.float().norm()
             distance = torch.dist(fast[:COMPARED].float(), plain.float())

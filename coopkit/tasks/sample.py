@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from coopkit.errors import RunError
+from coopkit.interfaces import Kept
 from coopkit.iterations import Settings
 from coopkit.steps import generate, revise
 from coopkit.streams import stream_seed
@@ -71,7 +72,9 @@ def draw(
     revision_rng: torch.Generator,
 ) -> Samples:
     """Draw one chunk."""
+    kept = trained.kept
     if trained.generator is not None:
+        kept = Kept(tuned=kept.tuned) if kept else None
         assert trained.recipe.generator is not None
         latent_shape = trained.recipe.generator.architecture.latent_shape(trained.signal_shape)
         noise = settings.draft_noise_std
@@ -80,6 +83,7 @@ def draw(
     else:
         assert trained.chains is not None
         initial = trained.chains[which.start : which.stop]
+        kept = rows_of(kept, which)
     if trained.descriptor is None:
         return Samples(initial, None)
     assert trained.recipe.descriptor is not None
@@ -91,9 +95,18 @@ def draw(
         initial,
         settings.revision_steps,
         revision_rng,
-        trained.tuned,
+        kept,
     ).revised
     return Samples(initial, revised)
+
+
+def rows_of(kept: Kept | None, which: range) -> Kept | None:
+    """Return what was kept of some of the chains."""
+    if kept is None:
+        return None
+    parts = (kept.chains, kept.tuned)
+    rows = slice(which.start, which.stop)
+    return Kept(*({name: value[rows] for name, value in part.items()} for part in parts))
 
 
 __all__ = ["Samples", "sample"]

@@ -30,7 +30,7 @@ class Trained:
         chains: the persistent chains of Algorithm 1, or None.
         device: where all of it is.
         freeze: turns a network into a function of its input alone, for chains.
-        tuned: what the sampler of D1 has tuned, or None.
+        kept: what the sampler of D1 kept of its chains, or None.
     """
 
     recipe: Recipe
@@ -42,7 +42,7 @@ class Trained:
     chains: Tensor | None
     device: torch.device
     freeze: Freeze = frozen
-    tuned: Kept | None = None
+    kept: Kept | None = None
 
 
 def run_recipe(folder: str | Path) -> Recipe:
@@ -94,7 +94,6 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Trained:
         put_weights(networks[kind], weights, kind)
         networks[kind].to(device).eval()
     memory = {name: value.to(device) for name, value in state.training["memory"].items()}
-    kept = recall(memory, "revision")
     return Trained(
         recipe=recipe,
         iteration=state.iteration,
@@ -105,5 +104,5 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Trained:
         chains=memory.get("chains"),
         device=device,
         freeze=new_preparation(recipe, Path(folder) / FAST_FILE) or frozen,
-        tuned=Kept(tuned=kept.tuned) if kept else None,
+        kept=recall(memory, "revision"),
     )

@@ -81,3 +81,25 @@ def test_a_gradient_that_no_input_changes_is_left_to_the_network(seed: int, asse
     assert preparation.reason(network) == "its result, or its gradient, is the same for every input"
     found.zero_()
     assert network.weight.any()
+
+
+def test_what_the_engine_casts_has_the_tolerance_of_half_precision(seed: int):
+    """Accelerate casts within the network's own forward pass, where no caller sees it."""
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state()
+    network, x = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Tanh()), torch.randn(3, 3, 9, 8)
+    preparations = [Preparation(), Preparation()]
+    preparations[0](network)(x)
+    Accelerator(mixed_precision="bf16", cpu=True).prepare_model(network)
+    preparations[1](network)(x)
+    AcceleratorState._reset_state()
+    halves = [next(iter(each.plans[network].values())).half for each in preparations]
+    assert halves == [False, True]
+    prepared = preparations[1](network)
+    right = prepared.plain
+    for share, agrees in ((1.1, True), (1.5, False)):
+        prepared.plain = lambda y, share=share: share * right(y)
+        plan = next(iter(preparations[1].plans[network].values()))
+        assert (prepared.disagreement("value", plan, x) == "") == agrees

@@ -102,6 +102,9 @@ def kept(sampler: Sampler[Any], scene: Scene) -> None:
         fresh = sampler.init(target, state.position)
         end = run_chains(sampler, target, fresh, scene.steps, scene.stream())
     close(goes_on(chains, Kept()), end.position, "resume without what was kept is not init")
+    goes_on(chains, Kept(tuned=said.tuned))
+    names = [list(map(sorted, tables(kept))) for kept in (sampler.keep(begun), said)]
+    demand(names[0] == names[1], f"what is kept is {names[0]} at first, and then {names[1]}")
 
 
 def tables(kept: Kept) -> tuple[Mapping[str, torch.Tensor], Mapping[str, torch.Tensor]]:

@@ -150,7 +150,7 @@ class ParallelTempering:
         )
         traffic, tally = attrs.evolve(state.traffic, clock=state.traffic.clock + 1), state.tally
         due = traffic.clock % self.swap_every == 0
-        if bool(due.any()):
+        if self.swap_every == 1 or bool(due.any()):
             probability = self.swap_probability(target, ladder)
             order = self.swapped_order(probability, traffic.clock, due, rng)
             ladder = ladder[order.T, torch.arange(len(order), device=order.device)]

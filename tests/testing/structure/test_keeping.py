@@ -103,6 +103,25 @@ class Overwriting(Persistent):
         return state
 
 
+class Greedy(Persistent):
+    """Tunes something, and takes it for granted that the chains are the same."""
+
+    def keep(self, state):
+        return Kept(chains={"last": state.last}, tuned={"size": torch.ones(len(state.last))})
+
+    def resume(self, target, position, kept):
+        if kept.tuned:
+            return Moving(position.clone(), kept.chains["last"])
+        return super().resume(target, position, kept)
+
+
+class Late(Persistent):
+    """Keeps what it has, which is nothing at first."""
+
+    def keep(self, state):
+        return Kept(chains={"last": state.last} if state.last.any() else {})
+
+
 class Other(Persistent):
     """Starts in another way when nothing was kept than when nothing is given."""
 
@@ -143,11 +162,17 @@ def test_a_wrong_figure_is_told(sampler, sentence):
         (Restless(), "resume moves the chains"),
         (Overwriting(), "resume changes the positions"),
         (Other(), "is not init"),
+        (Late(), "at first, and then"),
     ],
 )
 def test_what_is_kept_in_a_wrong_way_is_told(sampler, sentence):
     with pytest.raises(Violation, match=sentence):
         attempt(paths.kept, sampler, companies())
+
+
+def test_new_chains_have_nothing_but_what_was_tuned():
+    with pytest.raises(KeyError, match="last"):
+        attempt(paths.kept, Greedy(), companies())
 
 
 @pytest.mark.parametrize("sampler", RIGHT, ids=lambda sampler: type(sampler).__name__)
