@@ -11,7 +11,6 @@ from coopkit.builtin import Langevin
 from coopkit.interfaces import Keeping, Kept, Reporting
 from coopkit.sampling import run_chains, sample_chains
 from coopkit.targets import MaskedTarget
-from coopkit.testing import checks_of
 
 tempering = pytest.importorskip(
     "coopkit_parallel_tempering",
@@ -20,8 +19,6 @@ tempering = pytest.importorskip(
 )
 ParallelTempering = tempering.ParallelTempering
 
-SETTLING = 300
-"""Steps in which replicas come to their laws on the targets of the kit."""
 STANDARD_ERRORS = 6.0
 """A normal figure is further off with probability 2e-9."""
 
@@ -312,37 +309,6 @@ def test_weights_of_two_modes_are_right_where_langevin_stays_in_one():
     assert sampler.figures(state)["round_trips"].min() > 100
     alone = sample_chains(Langevin(step_size=delta), TwoModes(), start, rungs * steps, stream())
     assert (alone < 0).double().mean() > 0.97
-
-
-def conformance(of_bias: bool, *samplers):
-    """Return the checks of the order of the bias, or all the others."""
-    found = [
-        check
-        for sampler in samplers
-        for check in checks_of(sampler)
-        if check.check.name.startswith("bias-order") == of_bias
-        if not check.check.applies(sampler)
-    ]
-    return pytest.mark.parametrize("check", found, ids=str)
-
-
-@conformance(
-    False,
-    ParallelTempering(),
-    ParallelTempering(replicas=3, hottest=9.0, swap_every=2, settle=2),
-)
-def test_conformance(check):
-    check()
-
-
-@conformance(
-    True,
-    ParallelTempering(replicas=2, hottest=2.0, settle=SETTLING),
-    ParallelTempering(replicas=3, hottest=2.5, swap_every=2, settle=SETTLING),
-)
-def test_conformance_of_the_bias(check):
-    """From replicas that have settled: those that have not push the coldest off its law."""
-    check()
 
 
 @pytest.mark.parametrize("settle", [0, 3])
