@@ -139,7 +139,9 @@ class CooperativeAlgorithm:
         descriptor, generator, streams = self.descriptor, self.generator, self.streams
         assert settings.revision is not None
         shape, std = self.latent_shape, settings.draft_noise_std
-        draft = generate(generator.frozen(), shape, self.chains, std, streams.draft)
+        draft = generate(
+            generator.freeze(generator.network), shape, self.chains, std, streams.draft
+        )
         revision = revise(
             descriptor.frozen(),
             descriptor.std,

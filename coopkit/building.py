@@ -1,6 +1,7 @@
 """From a recipe to networks, optimisers and an algorithm, placed on their device."""
 
 import atexit
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -121,10 +122,13 @@ def build_learner(
         x = torch.zeros(1, *entry, device=accelerator.device).expand(rows, *entry)
         with seeded(0, accelerator.device):
             order_weights(network.to(accelerator.device), x, preparation.choices)
+    # The engine casts in a forward of its own, which it gives to the network and not to the copy.
+    precise = None if accelerator.mixed_precision == "no" else copy.copy(network)
     trained, optimizer = accelerator.prepare(network, plain)
     std = table.architecture.reference_std if descriptor else table.architecture.noise_std
     backward = backward_through(accelerator, optimizer)
-    return Learner(network, optimizer, std, trained, backward, preparation or frozen)
+    freeze = preparation or frozen
+    return Learner(network, optimizer, std, trained, backward, freeze, precise)
 
 
 def backward_through(

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from coopkit.derivatives import Function, Mixed
 from coopkit.interfaces import Sampler
 from coopkit.steps import Backward
-from coopkit.targets import Freeze, Function, frozen
+from coopkit.targets import Freeze, frozen
 
 
 @attrs.frozen(eq=False)
@@ -24,6 +25,7 @@ class Learner:
             for several devices).
         backward: how to accumulate gradients; the engine's own under mixed precision.
         freeze: turns the network into a function of its input alone, for chains.
+        precise: the network without the engine's casts, where these are in half precision.
     """
 
     network: nn.Module
@@ -34,10 +36,12 @@ class Learner:
     )
     backward: Backward = Tensor.backward
     freeze: Freeze = frozen
+    precise: nn.Module | None = None
 
     def frozen(self) -> Function:
         """Return the network as a function of its input alone, with the weights of now."""
-        return self.freeze(self.network)
+        cast = self.freeze(self.network)
+        return cast if self.precise is None else Mixed(self.freeze(self.precise), cast)
 
 
 @attrs.frozen

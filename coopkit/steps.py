@@ -12,16 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from coopkit.derivatives import Function
 from coopkit.interfaces import Kept, Sampler, Shape
 from coopkit.sampling import walk_chains
-from coopkit.targets import (
-    Freeze,
-    Function,
-    InferenceTarget,
-    RevisionTarget,
-    frozen,
-    squared_norm,
-)
+from coopkit.targets import Freeze, InferenceTarget, RevisionTarget, frozen, squared_norm
 
 Backward = Callable[[Tensor], object]
 """Accumulates the gradients of a scalar; under mixed precision the engine's own."""

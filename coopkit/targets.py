@@ -6,8 +6,6 @@ signal or a latent, never over chains.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
-from typing import Protocol, runtime_checkable
 
 import attrs
 import torch
@@ -16,10 +14,8 @@ from einops import reduce
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from coopkit.derivatives import Differentiated, Function, gradient, pull, value_and_pull
 from coopkit.interfaces import Target
-
-Function = Callable[[Tensor], Tensor]
-"""A function of a batch, which depends on nothing that learns."""
 
 
 def squared_norm(x: Tensor) -> Tensor:
@@ -64,61 +60,6 @@ def frozen(network: nn.Module | Function) -> Function:
 
 Freeze = Callable[[nn.Module], Function]
 """Turns a network into a function of its input alone, as `frozen` does."""
-
-
-@runtime_checkable
-class Differentiated(Protocol):
-    """A function that knows its own gradients, for speed; `frozen` returns one that does not."""
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Return the value at x."""
-
-    def gradient(self, x: Tensor) -> Tensor:
-        """Return the gradient of the sum of all values with respect to x, detached."""
-
-    def pull(self, x: Tensor, toward: Callable[..., Tensor], *along: Tensor) -> Tensor:
-        """Return p · ∂f/∂x for p = toward(f(x), *along), detached; `along` is (chains, ...)."""
-
-
-def gradient(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Return ∂ Σ f(x) / ∂x, detached, by autograd."""
-    with torch.enable_grad():
-        x = x.detach().requires_grad_()
-        (result,) = torch.autograd.grad(f(x).sum(), x)
-    return result
-
-
-def pull(
-    f: Callable[[Tensor], Tensor], x: Tensor, toward: Callable[..., Tensor], *along: Tensor
-) -> Tensor:
-    """Return p · ∂f/∂x for p = toward(f(x), *along), detached, by autograd."""
-    with torch.enable_grad():
-        x = x.detach().requires_grad_()
-        value = f(x)
-        (result,) = torch.autograd.grad(value, x, grad_outputs=toward(value.detach(), *along))
-    return result
-
-
-def value_and_pull(
-    f: Callable[[Tensor], Tensor],
-    x: Tensor,
-    toward: Callable[..., Tensor],
-    of_value: Callable[..., Tensor],
-    *along: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """Return of_value(f(x), *along), (chains,), and p · ∂f/∂x for p = toward(f(x), *along).
-
-    A function that is evaluated in chunks may fill the last one up with copies of the last chain.
-    """
-    seen: list[Tensor] = []
-
-    def note(value: Tensor, *along: Tensor) -> Tensor:
-        seen.append(of_value(value, *along).clone())
-        return toward(value, *along)
-
-    pulled = f.pull if isinstance(f, Differentiated) else partial(pull, f)
-    slope = pulled(x, note, *along)
-    return torch.cat(seen)[: len(x)], slope
 
 
 @attrs.frozen(eq=False)

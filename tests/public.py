@@ -17,6 +17,7 @@ MODULES = (
     "coopkit.interfaces",
     "coopkit.hookspecs",
     "coopkit.targets",
+    "coopkit.derivatives",
     "coopkit.sampling",
     "coopkit.steps",
     "coopkit.iterations",

@@ -9,13 +9,14 @@ import attrs
 import torch
 from torch import Tensor, nn
 
+from coopkit.derivatives import gradient, pull
 from coopkit.fast.choices import MEASURED, Choices, fastest, where
 from coopkit.fast.chunks import chunk_within, in_chunks
 from coopkit.fast.memory import keep_memory
 from coopkit.fast.modes import as_traced, cast_to, is_transformed
 from coopkit.fast.plans import Plan, Purpose, make_plan
 from coopkit.fast.tracing import UntraceableError, constants_of, first_line
-from coopkit.targets import frozen, gradient, pull
+from coopkit.targets import frozen
 
 Key = tuple[Any, ...]
 Plans = dict[Key, Plan | str]

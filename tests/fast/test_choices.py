@@ -10,12 +10,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from coopkit.derivatives import gradient, pull
 from coopkit.fast import Choices, Preparation, cached_choices, prepared, read_choices
 from coopkit.fast import choices as module
 from coopkit.fast.choices import GAIN, Kind, describe, fastest, ways
 from coopkit.fast.convolutions import Direct, DirectSpreading, Layer, Phases, Way
 from coopkit.fast.polyphase import Polyphase
-from coopkit.targets import frozen, gradient, pull
+from coopkit.targets import frozen
 
 pytestmark = pytest.mark.skipif(not torch._C._has_mkldnn, reason="there is nothing to choose")
 

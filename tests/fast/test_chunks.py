@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from coopkit.builtin import FaceDescriptor, FaceGenerator, TextureDescriptor, TextureGenerator
+from coopkit.derivatives import gradient, pull
 from coopkit.fast import Preparation, Prepared
 from coopkit.fast.chunks import chunk_within, in_chunks
-from coopkit.targets import frozen, gradient, pull
+from coopkit.targets import frozen
 
 SIGNAL, CHAINS = (3, 17, 14), 8
 HE = {"weight_std": "he", "last_std": "he"}

@@ -222,7 +222,7 @@ def test_kinks_have_the_gradient_of_torch(seed, in_double, assert_near):
 
 
 def test_what_is_prepared_knows_its_gradients(network):
-    from coopkit.targets import Differentiated
+    from coopkit.derivatives import Differentiated
 
     fast = Preparation()(network)
     assert isinstance(fast, Prepared)

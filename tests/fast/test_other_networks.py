@@ -12,8 +12,9 @@ from einops import einsum, rearrange, reduce
 from einops.layers.torch import Rearrange, Reduce
 from torch import Tensor, nn
 
+from coopkit.derivatives import gradient, pull
 from coopkit.fast import Preparation, Prepared, convolutions, polyphase
-from coopkit.targets import frozen, gradient, pull
+from coopkit.targets import frozen
 
 SHAPE = (3, 17, 14)
 CHAINS = 4

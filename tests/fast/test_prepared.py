@@ -23,10 +23,11 @@ from coopkit.builtin import (
 )
 from coopkit.builtin.generators import TopDownGenerator
 from coopkit.builtin.layers import Nonlinearity, Normalization, Padding
+from coopkit.derivatives import gradient, pull
 from coopkit.fast import Preparation
 from coopkit.interfaces import Shape, Target
 from coopkit.sampling import sample_chains
-from coopkit.targets import Freeze, InferenceTarget, RevisionTarget, frozen, gradient, pull
+from coopkit.targets import Freeze, InferenceTarget, RevisionTarget, frozen
 
 NONLINEARITIES, NORMALIZATIONS = get_args(Nonlinearity), get_args(Normalization)
 PADDINGS = get_args(Padding)

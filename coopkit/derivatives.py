@@ -1,0 +1,103 @@
+"""Functions of a batch, and their derivatives with respect to it."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol, runtime_checkable
+
+import attrs
+import torch
+from torch import Tensor
+
+Function = Callable[[Tensor], Tensor]
+"""A function of a batch, which depends on nothing that learns."""
+
+
+@runtime_checkable
+class Differentiated(Protocol):
+    """A function that knows its own gradients, for speed; `frozen` returns one that does not."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the value at x."""
+
+    def gradient(self, x: Tensor) -> Tensor:
+        """Return the gradient of the sum of all values with respect to x, detached."""
+
+    def pull(self, x: Tensor, toward: Callable[..., Tensor], *along: Tensor) -> Tensor:
+        """Return p · ∂f/∂x for p = toward(f(x), *along), detached; `along` is (chains, ...)."""
+
+
+def gradient(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Return ∂ Σ f(x) / ∂x, detached, by autograd."""
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        (result,) = torch.autograd.grad(f(x).sum(), x)
+    return result
+
+
+def pull(
+    f: Callable[[Tensor], Tensor], x: Tensor, toward: Callable[..., Tensor], *along: Tensor
+) -> Tensor:
+    """Return p · ∂f/∂x for p = toward(f(x), *along), detached, by autograd."""
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        value = f(x)
+        (result,) = torch.autograd.grad(value, x, grad_outputs=toward(value.detach(), *along))
+    return result
+
+
+@attrs.frozen(eq=False)
+class Mixed:
+    """A function with its values in full precision and its derivatives in half.
+
+    Whether a proposal is accepted is a matter of small differences of large values, which half
+    precision rounds away. Derivatives bear it: a step in any direction that is a function of the
+    position can be accepted or rejected exactly.
+
+    Attributes:
+        precise: the function in full precision.
+        cast: the same as mixed precision computes it.
+    """
+
+    precise: Function
+    cast: Function
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the value, in full precision."""
+        return self.precise(x)
+
+    def gradient(self, x: Tensor) -> Tensor:
+        """Return the gradient of the sum of all values with respect to x, detached."""
+        cast = self.cast
+        return cast.gradient(x) if isinstance(cast, Differentiated) else gradient(cast, x)
+
+    def pull(self, x: Tensor, toward: Callable[..., Tensor], *along: Tensor) -> Tensor:
+        """Return p · ∂f/∂x for p = toward(f(x), *along), detached."""
+        pulled = (
+            self.cast.pull if isinstance(self.cast, Differentiated) else partial(pull, self.cast)
+        )
+        return pulled(x, toward, *along)
+
+
+def value_and_pull(
+    f: Callable[[Tensor], Tensor],
+    x: Tensor,
+    toward: Callable[..., Tensor],
+    of_value: Callable[..., Tensor],
+    *along: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Return of_value(f(x), *along), (chains,), and p · ∂f/∂x for p = toward(f(x), *along).
+
+    A function that is evaluated in chunks may fill the last one up with copies of the last chain.
+    """
+    if isinstance(f, Mixed):
+        with torch.no_grad():
+            return of_value(f(x), *along), f.pull(x, toward, *along)
+    seen: list[Tensor] = []
+
+    def note(value: Tensor, *along: Tensor) -> Tensor:
+        seen.append(of_value(value, *along).clone())
+        return toward(value, *along)
+
+    pulled = f.pull if isinstance(f, Differentiated) else partial(pull, f)
+    slope = pulled(x, note, *along)
+    return torch.cat(seen)[: len(x)], slope
