@@ -1,7 +1,6 @@
 """Functions of a batch, and their derivatives with respect to it."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Protocol, runtime_checkable
 
 import attrs
@@ -27,7 +26,9 @@ class Differentiated(Protocol):
 
 
 def gradient(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Return ∂ Σ f(x) / ∂x, detached, by autograd."""
+    """Return ∂ Σ f(x) / ∂x, detached; by autograd unless f knows it."""
+    if isinstance(f, Differentiated):
+        return f.gradient(x)
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         (result,) = torch.autograd.grad(f(x).sum(), x)
@@ -37,7 +38,9 @@ def gradient(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 def pull(
     f: Callable[[Tensor], Tensor], x: Tensor, toward: Callable[..., Tensor], *along: Tensor
 ) -> Tensor:
-    """Return p · ∂f/∂x for p = toward(f(x), *along), detached, by autograd."""
+    """Return p · ∂f/∂x for p = toward(f(x), *along), detached; by autograd unless f knows it."""
+    if isinstance(f, Differentiated):
+        return f.pull(x, toward, *along)
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         value = f(x)
@@ -67,15 +70,11 @@ class Mixed:
 
     def gradient(self, x: Tensor) -> Tensor:
         """Return the gradient of the sum of all values with respect to x, detached."""
-        cast = self.cast
-        return cast.gradient(x) if isinstance(cast, Differentiated) else gradient(cast, x)
+        return gradient(self.cast, x)
 
     def pull(self, x: Tensor, toward: Callable[..., Tensor], *along: Tensor) -> Tensor:
         """Return p · ∂f/∂x for p = toward(f(x), *along), detached."""
-        pulled = (
-            self.cast.pull if isinstance(self.cast, Differentiated) else partial(pull, self.cast)
-        )
-        return pulled(x, toward, *along)
+        return pull(self.cast, x, toward, *along)
 
 
 def value_and_pull(
@@ -91,13 +90,12 @@ def value_and_pull(
     """
     if isinstance(f, Mixed):
         with torch.no_grad():
-            return of_value(f(x), *along), f.pull(x, toward, *along)
+            return of_value(f(x), *along), pull(f, x, toward, *along)
     seen: list[Tensor] = []
 
     def note(value: Tensor, *along: Tensor) -> Tensor:
         seen.append(of_value(value, *along).clone())
         return toward(value, *along)
 
-    pulled = f.pull if isinstance(f, Differentiated) else partial(pull, f)
-    slope = pulled(x, note, *along)
+    slope = pull(f, x, note, *along)
     return torch.cat(seen)[: len(x)], slope

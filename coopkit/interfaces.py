@@ -125,6 +125,11 @@ class Kept:
     chains: Mapping[str, Tensor] = attrs.field(factory=dict)
     tuned: Mapping[str, Tensor] = attrs.field(factory=dict)
 
+    def rows(self, which: Tensor | slice | list[int]) -> "Kept":
+        """Return what was kept of some of the chains."""
+        parts = (self.chains, self.tuned)
+        return Kept(*({name: value[which] for name, value in part.items()} for part in parts))
+
 
 @runtime_checkable
 class Keeping(Sampler[S], Protocol[S]):

@@ -66,4 +66,5 @@ def recall_rows(memory: Memory, purpose: str, places: Tensor) -> Kept | None:
     seen = memory.get(f"{purpose}.{SEEN}")
     if seen is None or not bool(seen[places].all()):
         return None
-    return recall({name: value[places] for name, value in memory.items()}, purpose)
+    kept = recall(memory, purpose)
+    return kept and kept.rows(places)

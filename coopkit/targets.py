@@ -14,7 +14,7 @@ from einops import reduce
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from coopkit.derivatives import Differentiated, Function, gradient, pull, value_and_pull
+from coopkit.derivatives import Function, gradient, pull, value_and_pull
 from coopkit.interfaces import Target
 
 
@@ -81,8 +81,7 @@ class RevisionTarget(Target):
     def score(self, x: Tensor) -> Tensor:
         """Return ∂f/∂Y − Y/s², the bracket of equation (6) with its sign turned."""
         x = x.detach()
-        slope = self.f.gradient(x) if isinstance(self.f, Differentiated) else gradient(self.f, x)
-        return torch.sub(slope, x, alpha=self.reference_std**-2)
+        return torch.sub(gradient(self.f, x), x, alpha=self.reference_std**-2)
 
     def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return −E(Y) and ∂f/∂Y − Y/s² from one pass through f."""
@@ -119,8 +118,6 @@ class InferenceTarget(Target):
     def score(self, x: Tensor) -> Tensor:
         """Return σ⁻² (Y − g(X)) ∂g/∂X − X, the gradient of equation (13)."""
         x = x.detach()
-        if isinstance(self.g, Differentiated):
-            return self.g.pull(x, self.error, self.signal) - x
         return pull(self.g, x, self.error, self.signal) - x
 
     def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:

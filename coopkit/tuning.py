@@ -13,6 +13,7 @@ converges, and is what it uses afterwards.
 """
 
 import math
+from collections.abc import Mapping
 
 import attrs
 import torch
@@ -68,6 +69,13 @@ class DualAveraging:
             origin=log_step + math.log(10),
         )
 
+    @classmethod
+    def resumed(
+        cls, tensors: Mapping[str, Tensor], step_size: float, position: Tensor
+    ) -> "DualAveraging":
+        """Return the tuning of which `tensors` were kept; a new one if there are none."""
+        return cls(**tensors) if tensors else cls.start(step_size, position)
+
     @property
     def step_size(self) -> Tensor:
         """Return δ, (chains,), in the units of the position."""
@@ -106,8 +114,20 @@ class DualAveraging:
         )
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the fields by name, for `Kept.tuned`; `DualAveraging(**...)` is the way back."""
+        """Return the fields by name, for `Kept.tuned`; `resumed` is the way back."""
         return {field.name: getattr(self, field.name) for field in attrs.fields(DualAveraging)}
 
 
-__all__ = ["DualAveraging"]
+def acceptance(gain: Tensor, sound: Tensor, temperature: float = 1.0) -> Tensor:
+    """Return the probability to accept, min(1, exp(gain/T)), of each chain; 0 where not sound.
+
+    Args:
+        gain: the logarithm of the ratio of Metropolis and Hastings at T = 1, (chains,).
+        sound: boolean, (chains,): whether everything at the proposal is finite.
+        temperature: T ≥ 0.
+    """
+    chance = (gain.clamp(max=0) / max(temperature, 1e-30)).exp().nan_to_num(0.0)
+    return torch.where(sound, chance, torch.zeros_like(chance))
+
+
+__all__ = ["DualAveraging", "acceptance"]

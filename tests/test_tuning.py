@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from coopkit.interfaces import Kept
-from coopkit.tuning import FARTHEST, DualAveraging
+from coopkit.tuning import FARTHEST, DualAveraging, acceptance
 
 EVERY = torch.tensor([True])
 START = torch.zeros(1, 2, dtype=torch.float64)
@@ -110,3 +110,11 @@ def test_what_is_kept_gives_it_back():
     again = DualAveraging(**kept.tuned)
     for field in attrs.fields(DualAveraging):
         assert getattr(again, field.name) is getattr(tuning, field.name)
+
+
+def test_the_acceptance_is_that_of_metropolis():
+    gain = torch.tensor([math.log(0.25), 3.0, math.nan, math.log(0.25)])
+    sound = torch.tensor([True, True, True, False])
+    torch.testing.assert_close(acceptance(gain, sound), torch.tensor([0.25, 1.0, 0.0, 0.0]))
+    torch.testing.assert_close(acceptance(gain, sound, 2.0), torch.tensor([0.5, 1.0, 0.0, 0.0]))
+    torch.testing.assert_close(acceptance(gain, sound, 0.0), torch.tensor([0.0, 1.0, 0.0, 0.0]))

@@ -83,7 +83,7 @@ def draw(
     else:
         assert trained.chains is not None
         initial = trained.chains[which.start : which.stop]
-        kept = rows_of(kept, which)
+        kept = kept and kept.rows(slice(which.start, which.stop))
     if trained.descriptor is None:
         return Samples(initial, None)
     assert trained.recipe.descriptor is not None
@@ -98,15 +98,6 @@ def draw(
         kept,
     ).revised
     return Samples(initial, revised)
-
-
-def rows_of(kept: Kept | None, which: range) -> Kept | None:
-    """Return what was kept of some of the chains."""
-    if kept is None:
-        return None
-    parts = (kept.chains, kept.tuned)
-    rows = slice(which.start, which.stop)
-    return Kept(*({name: value[rows] for name, value in part.items()} for part in parts))
 
 
 __all__ = ["Samples", "sample"]

@@ -1,7 +1,6 @@
 """Checks of structure on paths: whose noise, whose values and which steps they depend on."""
 
 import copy
-from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -86,10 +85,9 @@ def kept(sampler: Sampler[Any], scene: Scene) -> None:
         demand(len(value) == len(start), f"what is kept as {name!r} has not a row for each chain")
 
     def goes_on(rows: list[int], given: Kept) -> torch.Tensor:
-        part = Kept(*({name: x[rows] for name, x in each.items()} for each in tables(given)))
         again = state.position[rows].clone()
         with scene.noise_of(rows, again):
-            resumed = sampler.resume(target, again, part)
+            resumed = sampler.resume(target, again, given.rows(rows))
             same(resumed.position, state.position[rows], "resume moves the chains")
             end = run_chains(sampler, target, resumed, scene.steps, scene.stream())
         same(again, state.position[rows], "resume changes the positions that it is given")
@@ -103,13 +101,8 @@ def kept(sampler: Sampler[Any], scene: Scene) -> None:
         end = run_chains(sampler, target, fresh, scene.steps, scene.stream())
     close(goes_on(chains, Kept()), end.position, "resume without what was kept is not init")
     goes_on(chains, Kept(tuned=said.tuned))
-    names = [list(map(sorted, tables(kept))) for kept in (sampler.keep(begun), said)]
+    names = [[sorted(k.chains), sorted(k.tuned)] for k in (sampler.keep(begun), said)]
     demand(names[0] == names[1], f"what is kept is {names[0]} at first, and then {names[1]}")
-
-
-def tables(kept: Kept) -> tuple[Mapping[str, torch.Tensor], Mapping[str, torch.Tensor]]:
-    """Return what was kept of the chains, and what was tuned."""
-    return kept.chains, kept.tuned
 
 
 def keeps(sampler: Sampler[Any]) -> str:

@@ -9,14 +9,14 @@ from torch import Tensor
 
 from coopkit import Capabilities, Target
 from coopkit.interfaces import Kept
-from coopkit.tuning import DualAveraging
+from coopkit.targets import squared_norm
+from coopkit.tuning import DualAveraging, acceptance
 from coopkit_hmc.trajectories import (
     Counts,
     HmcState,
     Moving,
     all_finite,
     beside,
-    half_square,
 )
 
 DIVERGED = 1000.0
@@ -89,7 +89,7 @@ class Hmc:
         momentum = self.temperature**0.5 * noise
         begins = state.remaining == 0
         moving = Moving(x, momentum, state.score, state.log_prob).where(begins, state.moving)
-        energy = torch.where(begins, half_square(momentum) - state.log_prob, state.energy)
+        energy = torch.where(begins, squared_norm(momentum) / 2 - state.log_prob, state.energy)
         remaining = torch.where(begins, length, state.remaining) - 1
         moving = moving.leap(target, beside(self.delta(state), x))
         state = attrs.evolve(state, moving=moving, energy=energy, remaining=remaining)
@@ -103,7 +103,7 @@ class Hmc:
             threshold: T log U, (chains,), which the energy has to fall by.
         """
         moving, ends = state.moving, state.remaining == 0
-        energy = half_square(moving.momentum) - moving.log_prob
+        energy = squared_norm(moving.momentum) / 2 - moving.log_prob
         gain = state.energy - energy
         sound = energy.isfinite() & all_finite(moving.point)
         accepted = ends & sound & (threshold <= gain)
@@ -131,8 +131,7 @@ class Hmc:
         """Return the tuning after trajectories that lost so much energy; void where not `sound`."""
         if tuning is None:
             return None
-        chance = (gain.clamp(max=0) / max(self.temperature, 1e-30)).exp().nan_to_num(0.0)
-        chance = torch.where(sound, chance, torch.zeros_like(chance))
+        chance = acceptance(gain, sound, self.temperature)
         return tuning.update(chance, self.acceptance, ends & (tuning.updates < self.warmup))
 
     def figures(self, state: HmcState) -> dict[str, Tensor]:
@@ -157,11 +156,7 @@ class Hmc:
         """Return the state of chains at `position` with the step sizes that were tuned."""
         tuning = None
         if self.warmup:
-            tuning = (
-                DualAveraging(**kept.tuned)
-                if kept.tuned
-                else DualAveraging.start(self.step_size, position)
-            )
+            tuning = DualAveraging.resumed(kept.tuned, self.step_size, position)
         x, (log_prob, score) = position.clone(), target.log_prob_and_score(position)
         log_prob = log_prob.to(x.dtype)
         return HmcState(

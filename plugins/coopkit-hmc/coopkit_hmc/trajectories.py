@@ -100,11 +100,6 @@ class HmcState:
     tuning: DualAveraging | None = None
 
 
-def half_square(x: Tensor) -> Tensor:
-    """Return ‖x‖²/2 of each chain: (chains, ...) to (chains,)."""
-    return reduce(x * x, "chains ... -> chains", "sum") / 2
-
-
 def all_finite(x: Tensor) -> Tensor:
     """Return whether every entry of a chain is finite: (chains, ...) to (chains,)."""
     return reduce(x.isfinite(), "chains ... -> chains", "all")
@@ -115,4 +110,4 @@ def beside(values: Tensor, x: Tensor) -> Tensor:
     return rearrange(values, f"chains -> chains {'1 ' * (x.ndim - 1)}")
 
 
-__all__ = ["Counts", "HmcState", "Moving", "all_finite", "beside", "half_square"]
+__all__ = ["Counts", "HmcState", "Moving", "all_finite", "beside"]

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from coopkit import Capabilities, Target, hookimpl
 from coopkit.interfaces import Kept
-from coopkit.tuning import DualAveraging
+from coopkit.targets import squared_norm
+from coopkit.tuning import DualAveraging, acceptance
 
 coopkit_interface = 1
 
@@ -95,8 +96,8 @@ class Mala:
         log_prob, score = target.log_prob_and_score(proposal)
         log_prob = log_prob.to(x.dtype)
         back = noise + delta / 2 * (state.score + score)
-        gain = log_prob - state.log_prob + half_square(noise) - half_square(back)
-        sound = (log_prob - half_square(back)).isfinite() & all_finite(proposal)
+        gain = log_prob - state.log_prob + squared_norm(noise) / 2 - squared_norm(back) / 2
+        sound = (log_prob - squared_norm(back) / 2).isfinite() & all_finite(proposal)
         accepted = sound & (self.temperature * torch.log1p(-uniform) <= gain)
         moved = beside(accepted, x)
         return MalaState(
@@ -120,8 +121,7 @@ class Mala:
         """Return the tuning after a proposal of log r = gain, which is void where not `sound`."""
         if tuning is None:
             return None
-        chance = (gain.clamp(max=0) / max(self.temperature, 1e-30)).exp().nan_to_num(0.0)
-        chance = torch.where(sound, chance, torch.zeros_like(chance))
+        chance = acceptance(gain, sound, self.temperature)
         return tuning.update(chance, self.acceptance, tuning.updates < self.warmup)
 
     def figures(self, state: MalaState) -> dict[str, Tensor]:
@@ -137,11 +137,7 @@ class Mala:
         """Return the state of chains at `position` with the step sizes that were tuned."""
         tuning = None
         if self.warmup:
-            tuning = (
-                DualAveraging(**kept.tuned)
-                if kept.tuned
-                else DualAveraging.start(self.step_size, position)
-            )
+            tuning = DualAveraging.resumed(kept.tuned, self.step_size, position)
         log_prob, score = target.log_prob_and_score(position)
         return MalaState(
             position=position.clone(),
@@ -150,11 +146,6 @@ class Mala:
             accepted=torch.zeros(len(position), dtype=torch.int64, device=position.device),
             tuning=tuning,
         )
-
-
-def half_square(x: Tensor) -> Tensor:
-    """Return ‖x‖²/2 of each chain: (chains, ...) to (chains,)."""
-    return reduce(x * x, "chains ... -> chains", "sum") / 2
 
 
 def all_finite(x: Tensor) -> Tensor:
