@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from coopkit.building import build_learner, new_accelerator
-from coopkit.derivatives import Differentiated, Mixed, gradient
+from coopkit.derivatives import Differentiated, Mixed, gradient, pull
 from coopkit.fast import Preparation
 from coopkit.recipe import Recipe
 from coopkit.targets import InferenceTarget, RevisionTarget, frozen
@@ -81,3 +81,24 @@ def test_the_precise_network_learns_with_the_other(seed):
             weight.mul_(1.5)
     assert not torch.allclose(before, learner.frozen()(x))
     assert not learner.precise(x).requires_grad or gradient(learner.frozen(), x).isfinite().all()
+
+
+class Filling:
+    """A function that is evaluated two rows at a time, the last chunk filled up."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return right(x)
+
+    def gradient(self, x: Tensor) -> Tensor:
+        return gradient(right, x)
+
+    def pull(self, x, toward, *along):
+        full = torch.cat([x, x[-1:]])
+        return torch.cat([pull(right, part, toward) for part in full.split(2)])[: len(x)]
+
+
+def test_what_fills_up_the_last_chunk_is_left_out(seed):
+    x = torch.randn(5, 3)
+    log_prob, score = RevisionTarget(Filling(), 0.5).log_prob_and_score(x)
+    torch.testing.assert_close(log_prob, right(x) - 2 * x.square().sum(1))
+    torch.testing.assert_close(score, x.cos() - 4 * x)
