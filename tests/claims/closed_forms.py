@@ -53,31 +53,34 @@ def injected(numbers: Numbers) -> float:
     return numbers.tau**2 + numbers.l_d * numbers.delta_d**2
 
 
+def normal_equation(b: float, shrunk: float, variance: float, numbers: Numbers) -> float:
+    """Return b Var(X) − Cov(Ỹ, X), X inferred from X̂ by l_G steps; G2 makes it 0.
+
+    `shrunk` is Cov(Ỹ, X̂) / b, `variance` that of Ỹ.
+    """
+    q, k = 1 + (b / numbers.sigma) ** 2, b / (b**2 + numbers.sigma**2)
+    left = (1 - numbers.delta_g**2 * q / 2) ** numbers.l_g
+    taken, noise = (1 - left) * k, (1 - left**2) / (q * (1 - numbers.delta_g**2 * q / 4))
+    drafted = left * b * shrunk
+    latent = left**2 + 2 * taken * drafted + taken**2 * variance + noise
+    return b * latent - drafted - taken * variance
+
+
 def carried_of_descriptor(p: float, numbers: Numbers) -> float:
-    """Return b² of a generator that infers at length, taught by a fixed descriptor."""
+    """Return b² of a generator that infers by l_G steps, taught by a fixed descriptor."""
 
-    def excess(total: float) -> float:
-        drafted = total - numbers.sigma**2 + numbers.tau**2
-        return total - seen(revised(p, drafted, numbers), numbers)
+    def excess(b: float) -> float:
+        variance = revised(p, b**2 + numbers.tau**2, numbers)
+        return normal_equation(b, shrinkage(p, numbers), variance, numbers)
 
-    return max(root(excess, 0.0, 100.0) - numbers.sigma**2, 0.0)
+    return root(excess, 1e-4, 2 / p**0.5) ** 2
 
 
 def carried_of_data(data: float, numbers: Numbers) -> float:
-    """Return b² of a generator that infers by l_G steps from X̂, at the fixed point of both.
-
-    That is where Cov(Ỹ, X) = b Var(X), the normal equation of G2.
-    """
+    """Return b² of a generator that infers by l_G steps, at the fixed point of both networks."""
 
     def excess(b: float) -> float:
-        ratio = (b / numbers.sigma) ** 2
-        q, k = 1 + ratio, b / (b**2 + numbers.sigma**2)
-        left = (1 - numbers.delta_g**2 * q / 2) ** numbers.l_g
-        taken, noise = (1 - left) * k, (1 - left**2) / (q * (1 - numbers.delta_g**2 * q / 4))
         p = precision(data, b**2 + numbers.tau**2, numbers)
-        with_draft = b * shrinkage(p, numbers)
-        cross = left * with_draft + taken * data
-        latent = left**2 + 2 * left * taken * with_draft + taken**2 * data + noise
-        return b * latent - cross
+        return normal_equation(b, shrinkage(p, numbers), data, numbers)
 
     return root(excess, 1e-4, data**0.5) ** 2

@@ -125,9 +125,8 @@ class Pair:
     def like(self, flat: Tensor) -> "Pair":
         """Return the pair of these values, in the shapes of this one."""
         parts = attrs.astuple(self)
-        return Pair(
-            *(v.reshape(p.shape) for v, p in zip(flat.split([p.numel() for p in parts]), parts))
-        )
+        values = flat.split([part.numel() for part in parts])
+        return Pair(*(v.reshape(p.shape) for v, p in zip(values, parts, strict=True)))
 
 
 @attrs.define(eq=False)
@@ -169,9 +168,7 @@ class Training:
         latent_shape = (pair.weight.shape[1],)
         algorithm = CooperativeAlgorithm(descriptor, generator, latent_shape, chains, streams)
         y = signals_with(mean, covariance)
-        return cls(
-            numbers, mean, covariance, f, g, algorithm, Batch(y, torch.arange(len(y)))
-        )
+        return cls(numbers, mean, covariance, f, g, algorithm, Batch(y, torch.arange(len(y))))
 
     def iterate(self) -> Iteration:
         return self.algorithm.iterate(

@@ -23,9 +23,6 @@ Z = 6.0
 """Standard errors that an update may be off by: probability 2e-9 for each of at most 40 entries."""
 
 MEAN = torch.tensor([1.0, -0.5, 0.7]).double()
-INFERRING = Numbers(l_g=60, delta_g=0.25)
-"""Enough steps of inference to forget X̂ along every axis of the tests but one that is not used."""
-
 EXACT = {"rtol": 0, "atol": 1e-5}
 
 
@@ -33,7 +30,7 @@ def start(axes: Tensor, variances: list[float], latents: int) -> Pair:
     """Return a descriptor with those variances, and a generator with weights at random."""
     precisions = along(axes, [1 / v for v in variances])
     matrix = precisions - torch.eye(3, dtype=torch.float64) / 2.0**2
-    weight = 0.8 * torch.randn(3, latents, dtype=torch.float64)
+    weight = random_axes(3)[:, :latents] @ along(random_axes(latents), [0.9, 0.6, 0.4][:latents])
     return Pair(matrix, precisions @ MEAN, weight, torch.zeros(3, dtype=torch.float64))
 
 
@@ -51,7 +48,7 @@ def test_an_iteration_moves_both_as_the_laws_say(numbers: Numbers, seed: int) ->
     """From a pair that is at no fixed point, with means that differ and axes that do not agree."""
     pair = start(random_axes(3), [0.5, 0.8, 1.4], 2)
     covariance = along(random_axes(3), [1.8, 1.0, 0.4])
-    training = Training.of(pair, numbers, -MEAN, covariance, 200_000, seed)
+    training = Training.of(pair, numbers, -MEAN, covariance, 10_000, seed)
     pair = training.pair
     found = training.iterate()
     off = training.pair.flat() - pair.updated(numbers, -MEAN, covariance).flat()
@@ -78,7 +75,7 @@ def test_kept_latents_contract_the_generator_at_every_iteration(seed: int) -> No
 def test_inference_takes_the_generator_to_a_fixed_descriptor(tau: float, seed: int) -> None:
     """(18), (20): with τ = σ, BB' + σ²I is the stationary law; with τ < σ it is narrower."""
     axes, variances = random_axes(3), [0.7, 1.1, 1.6]
-    numbers = Numbers(density=0.0, l_g=60, delta_g=0.25, tau=tau, l_d=8)
+    numbers = Numbers(density=0.0, l_g=40, delta_g=0.3, tau=tau, l_d=8)
     pair = start(axes, variances, 3).after(300, numbers, MEAN, torch.eye(3).double())
     wanted = along(axes, [carried_of_descriptor(1 / v, numbers) for v in variances])
     torch.testing.assert_close(pair.drawn, wanted, rtol=0, atol=2e-4)
@@ -88,16 +85,16 @@ def test_inference_takes_the_generator_to_a_fixed_descriptor(tau: float, seed: i
 @pytest.mark.parametrize("tau", [0.5, 0.2, 0.0])
 def test_the_closed_form_of_a_fixed_descriptor(tau: float) -> None:
     """With exact inference b² + σ² = v − α²(σ² − τ²)/(1 − α²)."""
-    numbers, p = Numbers(delta_g=1e-9, tau=tau), 1 / 1.3
+    numbers, p = Numbers(delta_g=1e-4, l_g=10**10, tau=tau), 1 / 1.3
     square = shrinkage(p, numbers) ** 2
     total = stationary(p, numbers) - square * (0.5**2 - tau**2) / (1 - square)
-    assert carried_of_descriptor(p, numbers) + 0.5**2 == pytest.approx(total)
+    assert carried_of_descriptor(p, numbers) + 0.5**2 == pytest.approx(total, rel=1e-5)
 
 
 def test_a_generator_of_lower_rank_takes_the_widest_axes_of_a_fixed_descriptor(seed: int) -> None:
     """(20) out of reach: BB' has the widest axis, nothing of the others."""
     axes, variances = random_axes(3), [0.15, 0.9, 1.6]
-    numbers = Numbers(density=0.0, l_g=60, delta_g=0.25)
+    numbers = Numbers(density=0.0, l_g=40, delta_g=0.3)
     pair = start(axes, variances, 1).after(400, numbers, MEAN, torch.eye(3).double())
     wanted = along(axes, [0, 0, carried_of_descriptor(1 / 1.6, numbers)])
     torch.testing.assert_close(pair.drawn, wanted, **EXACT)
@@ -120,9 +117,7 @@ def check(pair: Pair, axes: Tensor, carried: list[float], data: list[float], n: 
     [([2.2, 1.9, 0.6], 3, 2), ([2.4, 1.9, 0.6], 1, 1)],
     ids=["full rank", "rank 1"],
 )
-def test_both_with_latents_kept(
-    data: list[float], latents: int, reached: int, seed: int
-) -> None:
+def test_both_with_latents_kept(data: list[float], latents: int, reached: int, seed: int) -> None:
     """(21), (22) for pairs (X̂, Ỹ): b² = λ − τ² − l_D δ², and the descriptor is flat there."""
     axes, numbers = random_axes(3), Numbers(density=0.5)
     pair = start(axes, data, latents).after(3000, numbers, MEAN, along(axes, data))
@@ -141,30 +136,38 @@ def test_both_with_latents_kept(
         ([2.0, 1.2, 0.8], 3, 0.5),
         ([2.0, 1.2, 0.35], 2, 0.5),
         ([2.0, 1.2, 0.35], 1, 0.5),
-        ([2.0, 1.2, 0.26], 2, 0.5),
+        ([2.0, 1.2, 0.22], 2, 0.5),
         ([2.0, 1.2, 0.8], 3, 0.0),
     ],
 )
 def test_both_with_inference(data: list[float], latents: int, tau: float, seed: int) -> None:
     """(21), (22) with X inferred at length: the generator is that of maximum likelihood."""
-    axes, numbers = random_axes(3), Numbers(l_g=60, delta_g=0.25, tau=tau, density=0.5)
-    pair = start(axes, data, latents).after(400, numbers, MEAN, along(axes, data))
-    carried = [
-        max(seen(v, numbers) - 0.25, 0) if i < latents else 0.0 for i, v in enumerate(data)
-    ]
+    axes, numbers = random_axes(3), Numbers(l_g=40, delta_g=0.3, tau=tau, density=0.9, delta_d=0.4)
+    pair = start(axes, data, latents).after(900, numbers, MEAN, along(axes, data))
+    carried = [carried_of_data(v, numbers) if i < latents else 0.0 for i, v in enumerate(data)]
     check(pair, axes, carried, data, numbers)
 
 
 @pytest.mark.parametrize("l_g", [1, 3, 10])
 def test_both_with_a_few_steps_of_inference(l_g: int, seed: int) -> None:
-    """In between: less than the maximum likelihood's b², more than that of kept latents."""
+    """More than with latents kept; 10 steps give more than many do, for X still knows X̂."""
     axes, data = random_axes(3), [2.4, 2.0, 1.8]
     numbers = Numbers(l_g=l_g, density=0.5)
     pair = start(axes, data, 3).after(1200, numbers, MEAN, along(axes, data))
     carried = [carried_of_data(v, numbers) for v in data]
     for v, b in zip(data, carried, strict=True):
-        assert v - injected(numbers) < b < v - 0.25
+        assert b > v - injected(numbers)
+    assert (carried[0] > data[0] - 0.25) == (l_g == 10)
     check(pair, axes, carried, data, numbers)
+
+
+@pytest.mark.parametrize("data", [0.2, 0.8, 2.4])
+def test_inference_at_length_is_maximum_likelihood(data: float) -> None:
+    """b² = λ/(1 + δ²λ/4σ²) − σ², or 0: λ − σ² of probabilistic PCA but for the bias of Langevin."""
+    for delta_g in (0.5, 0.2):
+        numbers = Numbers(l_g=10_000, delta_g=delta_g)
+        carried = max(seen(data, numbers) - 0.25, 0.0)
+        assert carried_of_data(data, numbers) == pytest.approx(carried, abs=1e-6)
 
 
 def test_the_descriptor_where_the_drafts_have_the_law_of_the_data() -> None:
