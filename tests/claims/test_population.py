@@ -52,7 +52,7 @@ def test_an_iteration_moves_both_as_the_laws_say(numbers: Numbers, seed: int) ->
     """From a pair that is at no fixed point, with means that differ and axes that do not agree."""
     pair = start(random_axes(3), [0.5, 0.8, 1.4], 2)
     covariance = along(random_axes(3), [1.8, 1.0, 0.4])
-    training = Training.of(pair, numbers, -MEAN, covariance, 10_000, seed)
+    training = Training.of(pair, numbers, -MEAN, covariance, 6_000, seed)
     pair = training.pair
     found = training.iterate()
     off = training.pair.flat() - pair.updated(numbers, -MEAN, covariance).flat()

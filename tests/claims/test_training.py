@@ -11,7 +11,7 @@ from coopkit.iterations import Iteration
 Z = 6.0
 """Standard errors that a figure may be off by."""
 
-CHAINS = 1000
+CHAINS = 600
 MEAN = torch.tensor([1.0, -0.5, 0.7]).double()
 IDENTITY = torch.eye(3, dtype=torch.float64)
 
@@ -78,7 +78,7 @@ CASES = {
 def test_algorithm_3_ends_at_the_fixed_points_of_finitely_many_steps(
     numbers: Numbers, seed: int
 ) -> None:
-    """(21), (22) with 1,000 chains, from a pair whose B lacks a third of its variances."""
+    """(21), (22) with 600 chains, from a pair whose B lacks a third of its variances."""
     axes, data = random_axes(3), [2.6, 2.1, 0.6]
     covariance = along(axes, data)
     if numbers.l_g:
