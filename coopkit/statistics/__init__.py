@@ -1,0 +1,1 @@
+"""How good synthesised images are, in numbers."""

@@ -1,0 +1,168 @@
+"""The texture distance: what it must not see, what it must, and the scale that it is held to."""
+
+import pytest
+import torch
+from skimage.transform import rotate
+from torch import Tensor
+
+from coopkit.data import DataTable, load_images
+from coopkit.errors import DataError
+from coopkit.statistics.scales import Scale
+from coopkit.statistics.wavelets import (
+    WEIGHTS,
+    image_statistics,
+    root_mean_square,
+    texture_distance,
+    texture_scale,
+    texture_statistics,
+)
+
+UNSEEN = 0.01
+"""A distance that counts as none; the floor of a photograph is 0.05 to 0.15."""
+
+PHOTOGRAPHS = ("brick", "grass", "gravel")
+
+
+def photograph(name: str, size: int = 256, color: str = "as is") -> Tensor:
+    table = DataTable(source=name, height=size, width=size, color=color)
+    images = load_images(table)
+    return images.signals(torch.arange(1))
+
+
+def periodic_stripes(size: int, rng: torch.Generator) -> Tensor:
+    """Return noise that is smooth along the rows, and goes on beyond its edges."""
+    white = torch.randn(1, 1, size, size, generator=rng)
+    down, across = torch.fft.fftfreq(size)[:, None], torch.fft.fftfreq(size)[None]
+    window = torch.exp(-((down / 0.3) ** 2) - (across / 0.08) ** 2)
+    stripes = torch.fft.ifft2(torch.fft.fft2(white) * window).real
+    return stripes / stripes.abs().max()
+
+
+def distance(a: Tensor, b: Tensor) -> float:
+    return float(texture_distance(a, b))
+
+
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+def test_the_floor_is_below_the_ceiling_on_photographs(name: str):
+    scale = texture_scale(photograph(name))
+    assert 0.02 < scale.floor < 0.2
+    assert scale.ceiling > 1.2 * scale.floor
+
+
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+def test_a_crop_is_nearer_than_noise(name: str):
+    real = photograph(name)
+    crop = distance(real[..., 20:180, 60:220], real)
+    assert crop < texture_scale(real).ceiling
+
+
+def test_nothing_is_nearer_than_itself():
+    real = photograph("brick", 96)
+    assert distance(real, real) == 0
+
+
+@pytest.mark.parametrize(("gain", "shift"), [(0.25, 0.0), (1.0, 0.3), (0.5, -0.4)])
+def test_brightness_and_contrast_are_not_seen(gain: float, shift: float):
+    real = photograph("gravel", 128)
+    assert distance(gain * real + shift, real) < 1e-4
+
+
+def test_uneven_light_is_hardly_seen():
+    real = photograph("gravel")
+    light = torch.linspace(0.3, 1, 256)[None, None, :, None]
+    assert distance((real + 1) * light - 1, real) < 0.03
+
+
+def test_a_shift_is_not_seen(rng: torch.Generator):
+    stripes = periodic_stripes(512, rng)
+    shifted = stripes.roll((57, 101), (-2, -1))
+    assert distance(shifted, stripes) < 2 * UNSEEN
+
+
+def test_a_quarter_turn_of_an_oriented_texture_is_seen(rng: torch.Generator):
+    stripes = periodic_stripes(256, rng)
+    assert distance(stripes.mT, stripes) > 12 * UNSEEN
+
+
+def test_a_small_turn_is_seen(rng: torch.Generator):
+    stripes = periodic_stripes(256, rng)
+    turned = rotate(stripes[0, 0].numpy(), 45, mode="wrap")
+    assert distance(torch.from_numpy(turned).float()[None, None], stripes) > 10 * UNSEEN
+
+
+def test_the_negative_of_a_photograph_is_seen():
+    real = photograph("gravel")
+    assert distance(-real, real) > 0.05
+
+
+def test_statistics_are_comparable_between_sizes(rng: torch.Generator):
+    stripes = periodic_stripes(512, rng)
+    part, other = stripes[..., :320, :320], periodic_stripes(512, rng)[..., :256, :400]
+    assert distance(part, stripes) < distance(other.mT, stripes) / 5
+    assert texture_statistics(part).shape == texture_statistics(other).shape
+
+
+def test_statistics_of_a_batch_are_those_of_its_images():
+    images = torch.cat([photograph("brick", 64), photograph("grass", 64)])
+    rows = torch.cat([image_statistics(image[None]) for image in images])
+    assert texture_statistics(images).equal(rows)
+    assert not rows[0].equal(rows[1])
+
+
+def test_grey_in_colour_is_grey():
+    real = photograph("brick", 80)
+    assert distance(real.expand(-1, 3, -1, -1), real) < 1e-4
+
+
+def test_every_group_counts_alike(monkeypatch: pytest.MonkeyPatch):
+    images = torch.cat([photograph("brick", 128), photograph("gravel", 128)])
+    whole = float(root_mean_square(*texture_statistics(images)[:, None]))
+    shares = []
+    for name in WEIGHTS:
+        alone = dict.fromkeys(WEIGHTS, 0.0) | {name: WEIGHTS[name]}
+        monkeypatch.setattr("coopkit.statistics.wavelets.WEIGHTS", alone)
+        shares.append(float(root_mean_square(*texture_statistics(images)[:, None])) ** 2)
+    assert sum(shares) == pytest.approx(whole**2, rel=1e-3)
+    assert max(shares) < 0.6 * sum(shares)
+    assert min(shares) > 0.005 * sum(shares)
+
+
+def test_a_flat_image_has_finite_statistics():
+    flat = torch.zeros(1, 1, 64, 64)
+    assert texture_statistics(flat).isfinite().all()
+
+
+def test_progress_counts_the_images():
+    done: list[int] = []
+    real = photograph("brick", 64)
+    texture_distance(real.expand(3, -1, -1, -1), real, done.append)
+    assert done == [1, 2, 3]
+
+
+def test_the_scale_follows_the_seed():
+    real = photograph("grass", 128)
+    assert texture_scale(real, 1, draws=1) == texture_scale(real, 1, draws=1)
+    assert texture_scale(real, 1, draws=1) != texture_scale(real, 2, draws=1)
+
+
+def test_the_relative_distance_is_0_at_the_floor_and_1_at_the_ceiling():
+    scale = Scale(floor=0.1, ceiling=0.3)
+    assert [scale.relative(d) for d in (0.1, 0.2, 0.3)] == pytest.approx([0, 0.5, 1])
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((1, 1, 64, 63), "64 x 64 pixels or more, not 64 x 63"),
+        ((1, 2, 64, 64), r"not \(1, 2, 64, 64\)"),
+        ((1, 64, 64), r"not \(1, 64, 64\)"),
+    ],
+)
+def test_images_that_are_too_small_or_none(shape: tuple[int, ...], message: str):
+    with pytest.raises(DataError, match=message):
+        texture_statistics(torch.zeros(shape))
+
+
+def test_an_image_whose_halves_are_too_small():
+    with pytest.raises(DataError, match="not 127 x 63"):
+        texture_scale(torch.zeros(1, 1, 127, 127))
