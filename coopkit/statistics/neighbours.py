@@ -1,0 +1,91 @@
+"""Whether samples are copies of the data, and whether they differ from each other."""
+
+import math
+
+import attrs
+import torch
+from torch import Tensor
+
+from coopkit.errors import DataError
+from coopkit.measures import spread
+
+
+@attrs.frozen(eq=False)
+class Nearest:
+    """The nearest image of a set to each of some images.
+
+    Attributes:
+        index: where it stands in the set, (n,).
+        distance: the root of the mean square difference per entry, (n,), in the units of the image.
+    """
+
+    index: Tensor
+    distance: Tensor
+
+
+def nearest(images: Tensor, data: Tensor, chunk: int = 1024) -> Nearest:
+    """Return the nearest image of the data to each image.
+
+    Args:
+        images: (n, ...).
+        data: (m, ...), of the same shape each.
+        chunk: images of the data at a time, which bounds the memory.
+
+    Raises:
+        DataError: the shapes differ, or the data are empty.
+    """
+    check_alike(images, data)
+    parts = [distances(images, part) for part in torch.split(data, chunk)]
+    return closest(torch.cat(parts, 1))
+
+
+def nearest_others(data: Tensor) -> Nearest:
+    """Return the nearest other image of the data to each of them, (m, ...), m ≥ 2.
+
+    Raises:
+        DataError: there are fewer than two.
+    """
+    if len(data) < 2:
+        raise DataError("a set of one image has no other that could be near it")
+    return closest(distances(data, data).fill_diagonal_(torch.inf))
+
+
+def closest(table: Tensor) -> Nearest:
+    """Return the least distance of each row (n, m) and its place."""
+    least = table.min(1)
+    return Nearest(index=least.indices, distance=least.values)
+
+
+def distances(a: Tensor, b: Tensor) -> Tensor:
+    """Return the root mean square difference of each of (n, ...) from each of (m, ...), (n, m)."""
+    exact = "donot_use_mm_for_euclid_dist"
+    lengths: Tensor = torch.cdist(a.flatten(1), b.flatten(1), compute_mode=exact)
+    return lengths / math.sqrt(a[0].numel())
+
+
+def check_alike(a: Tensor, b: Tensor) -> None:
+    """Refuse images that cannot be subtracted from each other.
+
+    Raises:
+        DataError: the shapes differ, or there are none.
+    """
+    if a.shape[1:] != b.shape[1:] or not len(a) or not len(b):
+        raise DataError(
+            f"images of one shape only can be compared, not {tuple(a.shape)} and {tuple(b.shape)}"
+        )
+
+
+def diversity(images: Tensor, data: Tensor) -> float:
+    """Return the mean distance between two of the images, over that between two of the data.
+
+    Args:
+        images: (n, ...), n ≥ 2.
+        data: (m, ...), m ≥ 2.
+
+    Raises:
+        DataError: the shapes differ, or there are fewer than two of either.
+    """
+    check_alike(images, data)
+    if min(len(images), len(data)) < 2:
+        raise DataError("diversity needs two images and two of the data at least")
+    return float(spread(images) / spread(data))
