@@ -135,6 +135,21 @@ def load_images(table: DataTable, seed: int = 0) -> Images:
     return Images(pixels, mean)
 
 
+def load_whole(table: DataTable) -> Tensor:
+    """Return the first image of a source, resized but not cropped, (1, channels, height, width).
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    name, opener = next(find_images(table.source))
+    try:
+        with opener() as image:
+            pixels = decode(image, name, table)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{name} cannot be read as an image: {error}") from error
+    return torch.from_numpy(rearrange(pixels, "h w c -> 1 c h w").copy())
+
+
 def check_alike(table: DataTable, names: list[str], crops: list[Pixels]) -> None:
     """Refuse grey and colour images in one data set.
 

@@ -11,6 +11,7 @@ import click
 
 from coopkit.cli.authoring import check, new
 from coopkit.cli.console import say
+from coopkit.cli.evaluating import evaluate
 from coopkit.cli.listings import plugins, recipes
 from coopkit.cli.training import info, run, sample
 from coopkit.errors import CoopkitError
@@ -58,5 +59,5 @@ def cli(no_plugins: bool) -> None:
         os.environ["COOPKIT_NO_PLUGINS"] = "1"
 
 
-for command in (check, info, new, plugins, recipes, run, sample):
+for command in (check, evaluate, info, new, plugins, recipes, run, sample):
     cli.add_command(command)

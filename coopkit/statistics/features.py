@@ -4,6 +4,7 @@ FID and KID are torchmetrics' (extra ``metrics``), which need no network of its 
 """
 
 import warnings
+from importlib import import_module
 from typing import Any
 
 import attrs
@@ -31,22 +32,18 @@ class Given(nn.Module):
         return features
 
 
-def metrics_of(name: str) -> Any:
-    """Return a class of torchmetrics.
+def metric_of(module: str, name: str) -> Any:
+    """Return a class of torchmetrics' metrics of images.
 
     Raises:
-        DataError: it is not installed.
+        DataError: torchmetrics is not installed.
     """
     try:
-        if name == "fid":
-            from torchmetrics.image.fid import FrechetInceptionDistance as Metric
-        else:
-            from torchmetrics.image.kid import KernelInceptionDistance as Metric
+        return getattr(import_module(f"torchmetrics.image.{module}"), name)
     except ImportError as error:
         raise DataError(
             "FID and KID need torchmetrics; install it with: pip install 'coopkit[metrics]'"
         ) from error
-    return Metric
 
 
 def check_features(real: Tensor, drawn: Tensor, least: int = 2) -> None:
@@ -77,7 +74,9 @@ def fid(real: Tensor, drawn: Tensor) -> float:
     equilibrium", 2017.
     """
     check_features(real, drawn)
-    metric = metrics_of("fid")(feature=Given(real.shape[1])).set_dtype(torch.float64)
+    metric = metric_of("fid", "FrechetInceptionDistance")(feature=Given(real.shape[1])).set_dtype(
+        torch.float64
+    )
     return float(filled(metric, real, drawn).compute())
 
 
@@ -100,7 +99,7 @@ def kid(real: Tensor, drawn: Tensor, seed: int = 0) -> float:
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.filterwarnings("ignore", message=".*will save all extracted features")
         torch.manual_seed(seed)
-        metric = metrics_of("kid")(
+        metric = metric_of("kid", "KernelInceptionDistance")(
             feature=Given(real.shape[1]), subsets=subsets, subset_size=size
         ).set_dtype(torch.float64)
         mean, _ = filled(metric, real, drawn).compute()

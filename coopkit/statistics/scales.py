@@ -15,6 +15,11 @@ class Scale:
     floor: float
     ceiling: float
 
-    def relative(self, distance: float) -> float:
-        """Return where a distance stands: 0 at the floor, 1 at the ceiling, beyond either too."""
+    def relative(self, distance: float) -> float | None:
+        """Return where a distance stands: 0 at the floor, 1 at the ceiling, beyond either too.
+
+        None where the ceiling is not above the floor, so that the distance tells nothing.
+        """
+        if self.ceiling <= self.floor:
+            return None
         return (distance - self.floor) / (self.ceiling - self.floor)

@@ -147,7 +147,9 @@ def like_gaussian(data: Tensor, count: int, seed: int = 0) -> Tensor:
 
 
 def swd_scale(data: Tensor, seed: int = 0) -> Scale:
-    """Return how far the halves of a set are apart, and how far its Gaussian is from it.
+    """Return how far the halves of a set are apart, and one's Gaussian from the other.
+
+    Both are distances from the same half, so that few images raise the one as they raise the other.
 
     Args:
         data: (n, channels, height, width), n ≥ 2.
@@ -158,8 +160,8 @@ def swd_scale(data: Tensor, seed: int = 0) -> Scale:
     """
     if len(data) < 2:
         raise DataError("a set of one image has no halves to compare")
-    rng = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(data), generator=rng)
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
     half = len(data) // 2
-    floor = swd(data[order[:half]], data[order[half:]], seed)
-    return Scale(floor=floor, ceiling=swd(like_gaussian(data, len(data), seed), data, seed))
+    rest, one = data[order[:half]], data[order[half:]]
+    noise = like_gaussian(one, len(one), seed) if len(one) > 1 else one
+    return Scale(floor=swd(one, rest, seed), ceiling=swd(noise, rest, seed))

@@ -148,6 +148,7 @@ def test_the_scale_follows_the_seed():
 def test_the_relative_distance_is_0_at_the_floor_and_1_at_the_ceiling():
     scale = Scale(floor=0.1, ceiling=0.3)
     assert [scale.relative(d) for d in (0.1, 0.2, 0.3)] == pytest.approx([0, 0.5, 1])
+    assert Scale(floor=0.3, ceiling=0.3).relative(0.2) is None
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,249 @@
+"""How good what a trained pair draws is, in numbers."""
+
+from collections.abc import Callable
+from functools import partial
+
+import attrs
+import torch
+from torch import Tensor
+
+from coopkit.data import DataTable, Images, find_images, load_images, load_whole, to_signals
+from coopkit.errors import DataError, RunError
+from coopkit.statistics.features import coverage, fid, kid
+from coopkit.statistics.neighbours import diversity, nearest, nearest_others
+from coopkit.statistics.networks import FeatureNetwork
+from coopkit.statistics.scales import Scale
+from coopkit.statistics.wasserstein import PATCH, swd, swd_scale
+from coopkit.statistics.wavelets import SMALLEST, texture_distance, texture_scale
+from coopkit.streams import stream_seed
+from coopkit.targets import RevisionTarget, frozen
+from coopkit.tasks.evaluation import Distance, Energies, Evaluation, Neighbours
+from coopkit.tasks.sample import sample
+from coopkit.tasks.trained import Trained
+
+MOST = 2048
+"""Images of the data that are compared at most, evenly spread over all of them."""
+
+USUAL = 64
+"""Signals drawn where no number is given."""
+
+Watch = Callable[[str, int, int | None], None]
+"""Told what is being done, how much of it is, and of how much if that is known."""
+
+
+def nobody(doing: str, done: int, total: int | None) -> None:
+    """Listen to nothing."""
+
+
+def tell(watch: Watch, doing: str, total: int, done: int) -> None:
+    """Pass on how much is done of what is counted."""
+    watch(doing, done, total)
+
+
+@attrs.frozen(eq=False)
+class Compared:
+    """What is compared: images in [−1, 1], (n, channels, height, width), on the CPU.
+
+    Attributes:
+        table: where the training data come from.
+        drawn: by "initial" and "revised".
+        data: of the training.
+        others: held out, or None.
+        seed: of all randomness.
+    """
+
+    table: DataTable
+    drawn: dict[str, Tensor]
+    data: Tensor
+    others: Tensor | None
+    seed: int
+
+
+def evaluate(
+    trained: Trained,
+    n: int | None = None,
+    *,
+    held_out: str | None = None,
+    network: FeatureNetwork | None = None,
+    seed: int = 0,
+    steps: int | None = None,
+    watch: Watch = nobody,
+) -> Evaluation:
+    """Return how good what a trained pair draws is.
+
+    Signals are compared as they are shown: the mean added, cut off to [−1, 1]. A texture, learned
+    from one image, is compared with that image as a whole; other data as a set.
+
+    Args:
+        trained: from `coopkit.load`.
+        n: how many signals to draw; 64, or all chains of Algorithm 1 if they are fewer.
+        held_out: a file or folder of images that the run has not seen.
+        network: what FID, KID, precision and recall are computed from; they are left out without.
+        seed: of all randomness.
+        steps: l_D; as in training if left out.
+        watch: told how far it is.
+
+    Raises:
+        CoopkitError: there are not so many chains, what was drawn is not finite, the data are no
+            longer what they were, or the network does not give features.
+        ValueError: n is not positive.
+    """
+    table, mean = trained.recipe.data, trained.mean
+    watch("reading the data", 0, None)
+    data = read(table, trained)
+    others = None if held_out is None else read(attrs.evolve(table, source=held_out), trained)
+    chains = USUAL if trained.chains is None or trained.generator else len(trained.chains)
+    count = min(USUAL, chains) if n is None else n
+    watch(f"drawing {count} signals", 0, None)
+    signals = drawn_signals(trained, count, seed, steps)
+    pictures = {name: (x.cpu() + mean).clamp(-1, 1) for name, x in signals.items()}
+    compared = Compared(table, pictures, data, others, stream_seed(seed, "evaluation"))
+    watch("comparing", 0, None)
+    return Evaluation(
+        iteration=trained.iteration,
+        samples=count,
+        seed=seed,
+        real="observed" if others is None else "held out",
+        distance=distance_of(compared, watch),
+        neighbours=neighbours_of(compared),
+        diversity=diversity_of(compared),
+        energies=energies_of(trained, signals, data if others is None else others),
+        features={} if network is None else features_of(compared, network, watch),
+    )
+
+
+def read(table: DataTable, trained: Trained) -> Tensor:
+    """Return images of a data set, in [−1, 1].
+
+    Raises:
+        DataError: they cannot be read, or are not of the shape of the run's signals.
+    """
+    images: Images = load_images(table, trained.recipe.seed)
+    if images.shape != trained.signal_shape:
+        raise DataError(
+            f"{table.source}: the images are {images.shape}, the run's signals "
+            f"{trained.signal_shape} (channels, height, width)"
+        )
+    places = torch.linspace(0, len(images) - 1, min(len(images), MOST)).long()
+    return to_signals(images.pixels[places])
+
+
+def drawn_signals(trained: Trained, count: int, seed: int, steps: int | None) -> dict[str, Tensor]:
+    """Return S1 and S2 by "initial" and "revised", in the units of training.
+
+    Raises:
+        RunError: they are not finite.
+    """
+    drawn = sample(trained, count, seed, steps)
+    signals = {"initial": drawn.initial}
+    if drawn.revised is not None:
+        signals["revised"] = drawn.revised
+    for name, x in signals.items():
+        if not bool(x.isfinite().all()):
+            raise RunError(f"the {name} signals are not finite; the run has diverged")
+    return signals
+
+
+def distance_of(compared: Compared, watch: Watch) -> Distance | None:
+    """Return the distance that fits the data, or None where none does."""
+    real = texture_of(compared)
+    if real is not None:
+        return texture_distance_of(compared, real, watch)
+    if len(compared.data) < 2 or min(compared.data.shape[-2:]) < PATCH:
+        return None
+    found = {}
+    for name, images in compared.drawn.items():
+        watch(f"sliced Wasserstein distance, {name}", 0, None)
+        found[name] = swd(images, compared.data, compared.seed)
+    return placed("sliced Wasserstein distance", swd_scale(compared.data, compared.seed), found)
+
+
+def texture_of(compared: Compared) -> Tensor | None:
+    """Return the one image that the data are cut from, if its texture can be measured."""
+    sources = list(find_images(compared.table.source))
+    if len(sources) > 1 or min(compared.data.shape[-2:]) < SMALLEST:
+        return None
+    whole = to_signals(load_whole(compared.table))
+    return None if min(whole.shape[-2:]) < 2 * SMALLEST else whole
+
+
+def texture_distance_of(compared: Compared, real: Tensor, watch: Watch) -> Distance:
+    """Return the texture distance to the whole image, as a mean over the samples."""
+    found = {}
+    for name, images in compared.drawn.items():
+        progress = partial(tell, watch, f"texture distance, {name}", len(images))
+        found[name] = texture_distance(images, real, progress)
+    watch("the scale of the texture distance", 0, None)
+    scale = texture_scale(real, compared.seed)
+    return placed("texture distance", scale, {name: float(x.mean()) for name, x in found.items()})
+
+
+def placed(name: str, scale: Scale, drawn: dict[str, float]) -> Distance:
+    """Return distances and where they stand on their scale."""
+    relative = {which: scale.relative(distance) for which, distance in drawn.items()}
+    return Distance(name, scale, drawn, relative)
+
+
+def neighbours_of(compared: Compared) -> Neighbours:
+    """Return the medians of the distances to the nearest training image."""
+    drawn = {
+        name: float(nearest(images, compared.data).distance.median())
+        for name, images in compared.drawn.items()
+    }
+    real = None
+    if compared.others is not None:
+        real = float(nearest(compared.others, compared.data).distance.median())
+    elif len(compared.data) > 1:
+        real = float(nearest_others(compared.data).distance.median())
+    ratio = {name: distance / real for name, distance in drawn.items()} if real else {}
+    return Neighbours(drawn, real, ratio)
+
+
+def diversity_of(compared: Compared) -> dict[str, float]:
+    """Return the diversity of each set; nothing where there is none to compare with."""
+    data = compared.data
+    if bool((data == data[0]).all()):
+        return {}
+    sets = compared.drawn.items()
+    return {name: diversity(images, data) for name, images in sets if len(images) > 1}
+
+
+def energies_of(trained: Trained, signals: dict[str, Tensor], real: Tensor) -> Energies | None:
+    """Return the mean energies of what was drawn and of real images, if there is a descriptor."""
+    if trained.descriptor is None:
+        return None
+    assert trained.recipe.descriptor is not None
+    std = trained.recipe.descriptor.architecture.reference_std
+    target = RevisionTarget(frozen(trained.descriptor), std)
+
+    def mean_energy(x: Tensor) -> float:
+        with torch.no_grad():
+            parts = [target.energy(part.to(trained.device)) for part in torch.split(x, USUAL)]
+        return float(torch.cat(parts).double().mean())
+
+    observed = mean_energy(real - trained.mean)
+    drawn = {name: mean_energy(x) for name, x in signals.items()}
+    return Energies(drawn, observed, {name: energy - observed for name, energy in drawn.items()})
+
+
+def features_of(
+    compared: Compared, network: FeatureNetwork, watch: Watch
+) -> dict[str, dict[str, float]]:
+    """Return what is computed from the features of a network, by "initial" and "revised"."""
+    watch("features of the data", 0, None)
+    real = network.features(compared.data)
+    found = {}
+    for name, images in compared.drawn.items():
+        watch(f"features, {name}", 0, None)
+        drawn = network.features(images)
+        overlap = coverage(real, drawn)
+        found[name] = {
+            "fid": fid(real, drawn),
+            "kid": kid(real, drawn, compared.seed),
+            "precision": overlap.precision,
+            "recall": overlap.recall,
+        }
+    return found
+
+
+__all__ = ["Watch", "evaluate"]

@@ -1,0 +1,90 @@
+"""The figures of merit of a trained pair."""
+
+from typing import Any
+
+import attrs
+
+from coopkit.statistics.scales import Scale
+
+
+@attrs.frozen
+class Distance:
+    """How far what is drawn is from the data.
+
+    Attributes:
+        name: "texture distance" or "sliced Wasserstein distance".
+        scale: the distance of real from real, and of noise from real.
+        drawn: by "initial" and "revised", the distance.
+        relative: where it stands, 0 at the floor of the scale and 1 at its ceiling; None where the
+            ceiling is not above the floor.
+    """
+
+    name: str
+    scale: Scale
+    drawn: dict[str, float]
+    relative: dict[str, float | None]
+
+
+@attrs.frozen
+class Neighbours:
+    """How far the nearest image of the data is, as a root mean square per entry.
+
+    Attributes:
+        drawn: by "initial" and "revised", the median over the samples.
+        real: the median for images that are no samples; None where there are none.
+        ratio: drawn over real; copies have a ratio well below 1.
+    """
+
+    drawn: dict[str, float]
+    real: float | None
+    ratio: dict[str, float]
+
+
+@attrs.frozen
+class Energies:
+    """The mean of E(Y), equation (25), as a log density; only differences matter.
+
+    Attributes:
+        drawn: by "initial" and "revised".
+        real: of images that are no samples.
+        gap: drawn less real; 0 where the descriptor cannot tell them apart.
+    """
+
+    drawn: dict[str, float]
+    real: float
+    gap: dict[str, float]
+
+
+@attrs.frozen
+class Evaluation:
+    """Figures of merit, for S1 ("initial") and S2 ("revised").
+
+    Attributes:
+        iteration: how many learning iterations were done.
+        samples: how many signals were drawn.
+        seed: of all randomness.
+        real: "held out" if other images than the training's were given, else "observed"; what
+            energies and neighbours are held against.
+        distance: from the data; None where there are too few images, or they are too small.
+        neighbours: in the training data.
+        diversity: the mean distance between two samples over that between two of the data.
+        energies: under the descriptor; None after Algorithm 2.
+        features: by name, "fid", "kid", "precision" and "recall"; empty without a network.
+    """
+
+    iteration: int
+    samples: int
+    seed: int
+    real: str
+    distance: Distance | None
+    neighbours: Neighbours
+    diversity: dict[str, float]
+    energies: Energies | None
+    features: dict[str, dict[str, float]]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the figures as nested dictionaries."""
+        return attrs.asdict(self)
+
+
+__all__ = ["Distance", "Energies", "Evaluation", "Neighbours"]

@@ -1,0 +1,179 @@
+"""What an evaluation says of tiny runs of each algorithm, and of textures large enough."""
+
+import json
+from pathlib import Path
+
+import attrs
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from coopkit.data import load_images, load_whole, to_signals
+from coopkit.errors import CoopkitError, DataError, RunError
+from coopkit.recipe import Recipe
+from coopkit.statistics.neighbours import diversity, nearest, nearest_others
+from coopkit.statistics.networks import FeatureNetwork
+from coopkit.statistics.wasserstein import swd, swd_scale
+from coopkit.statistics.wavelets import texture_distance, texture_scale
+from coopkit.streams import stream_seed
+from coopkit.targets import RevisionTarget, frozen
+from coopkit.tasks.evaluate import evaluate
+from coopkit.tasks.sample import sample
+from coopkit.tasks.trained import Trained, load
+from coopkit.training import run
+
+TINY = Path(__file__).parents[1] / "tiny"
+
+SEED = stream_seed(0, "evaluation")
+
+
+def train(name: str, folder: Path, *changes: str) -> Trained:
+    recipe = Recipe.read(TINY / f"{name}.toml", ["data.subtract_mean=true", *changes])
+    return load(run(recipe, folder / name).folder)
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Trained]:
+    """Return a finished run of each algorithm, which no test changes."""
+    folder = tmp_path_factory.mktemp("runs")
+    return {name: train(name, folder) for name in ("descriptor", "generator", "cooperative")}
+
+
+@pytest.fixture(scope="module")
+def texture(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Return a pair that has seen one photograph, of a size that has a texture."""
+    size = ["data.resize=128", "data.height=64", "data.width=64", "data.crops=2"]
+    folder = tmp_path_factory.mktemp("texture")
+    return train("cooperative", folder, *size, "run.iterations=1", "data.source='chelsea'")
+
+
+def shown(pair: Trained, signals: Tensor) -> Tensor:
+    return (signals + pair.mean).clamp(-1, 1)
+
+
+def observed(pair: Trained) -> Tensor:
+    return to_signals(load_images(pair.recipe.data, pair.recipe.seed).pixels)
+
+
+@pytest.mark.parametrize(
+    ("name", "which"),
+    [
+        ("descriptor", {"initial", "revised"}),
+        ("generator", {"initial"}),
+        ("cooperative", {"initial", "revised"}),
+    ],
+)
+def test_every_algorithm_is_evaluated(pairs: dict[str, Trained], name: str, which: set[str]):
+    found = evaluate(pairs[name], 4)
+    assert (found.iteration, found.samples, found.seed, found.real) == (4, 4, 0, "observed")
+    assert found.distance.name == "sliced Wasserstein distance"
+    for figures in (found.distance.drawn, found.neighbours.ratio, found.diversity):
+        assert set(figures) == which
+    assert (found.energies is None) == (name == "generator")
+    assert json.loads(json.dumps(found.as_json(), allow_nan=False)) == found.as_json()
+
+
+def test_figures_are_those_of_the_pictures(pairs: dict[str, Trained]):
+    pair = pairs["cooperative"]
+    found, data = evaluate(pair, 6), observed(pair)
+    drawn = shown(pair, sample(pair, 6).revised)
+    assert found.distance.drawn["revised"] == pytest.approx(swd(drawn, data, SEED))
+    assert found.distance.scale == swd_scale(data, SEED)
+    relative = found.distance.scale.relative(found.distance.drawn["revised"])
+    assert found.distance.relative["revised"] == relative
+    near = float(nearest(drawn, data).distance.median())
+    real = float(nearest_others(data).distance.median())
+    assert found.neighbours.drawn["revised"] == pytest.approx(near)
+    assert found.neighbours.real == pytest.approx(real)
+    assert found.neighbours.ratio["revised"] == pytest.approx(near / real)
+    assert found.diversity["revised"] == pytest.approx(diversity(drawn, data))
+
+
+def test_energies_are_those_of_the_signals(pairs: dict[str, Trained]):
+    pair = pairs["cooperative"]
+    found = evaluate(pair, 6).energies
+    target = RevisionTarget(frozen(pair.descriptor), 0.1)
+    real = float(target.energy(observed(pair) - pair.mean).mean())
+    revised = float(target.energy(sample(pair, 6).revised).mean())
+    assert found.real == pytest.approx(real, rel=1e-5)
+    assert found.drawn["revised"] == pytest.approx(revised, rel=1e-5)
+    assert found.gap["revised"] == pytest.approx(revised - real, rel=1e-4)
+
+
+def test_held_out_images_are_what_is_held_against(pairs: dict[str, Trained], tmp_path: Path):
+    pair = pairs["cooperative"]
+    pixels = torch.arange(24 * 24, dtype=torch.uint8).reshape(24, 24)
+    Image.fromarray(pixels.numpy()).save(tmp_path / "other.png")
+    found = evaluate(pair, 3, held_out=str(tmp_path))
+    table = attrs.evolve(pair.recipe.data, source=str(tmp_path))
+    others = to_signals(load_images(table, pair.recipe.seed).pixels)
+    assert found.real == "held out"
+    near = float(nearest(others, observed(pair)).distance.median())
+    assert found.neighbours.real == pytest.approx(near)
+    target = RevisionTarget(frozen(pair.descriptor), 0.1)
+    real = float(target.energy(others - pair.mean).mean())
+    assert found.energies.real == pytest.approx(real, rel=1e-5)
+    assert found.distance == evaluate(pair, 3).distance
+
+
+def test_a_texture_is_held_against_its_whole_image(texture: Trained):
+    counted: list[tuple[str, int, int | None]] = []
+    found = evaluate(texture, 3, watch=lambda *said: counted.append(said))
+    real = to_signals(load_whole(texture.recipe.data))
+    assert real.shape == (1, 3, 128, 192)
+    assert found.distance.name == "texture distance"
+    assert found.distance.scale == texture_scale(real, SEED)
+    drawn = shown(texture, sample(texture, 3).revised)
+    wanted = float(texture_distance(drawn, real).mean())
+    assert found.distance.drawn["revised"] == pytest.approx(wanted)
+    for done in (1, 2, 3):
+        assert ("texture distance, revised", done, 3) in counted
+
+
+def test_evaluations_follow_the_seed_and_the_steps(pairs: dict[str, Trained]):
+    pair = pairs["cooperative"]
+    assert evaluate(pair, 3, seed=1) == evaluate(pair, 3, seed=1)
+    assert evaluate(pair, 3, seed=1) != evaluate(pair, 3, seed=2)
+    drawn = evaluate(pair, 3, steps=0).neighbours.drawn
+    assert drawn["initial"] == drawn["revised"]
+
+
+def test_as_many_as_there_are_chains_but_no_more_than_64(pairs: dict[str, Trained]):
+    assert evaluate(pairs["descriptor"]).samples == 4
+    assert evaluate(pairs["generator"]).samples == 64
+    with pytest.raises(RunError, match="4 persistent chains"):
+        evaluate(pairs["descriptor"], 5)
+
+
+def test_one_sample_has_no_diversity(pairs: dict[str, Trained]):
+    assert evaluate(pairs["cooperative"], 1).diversity == {}
+
+
+def test_one_observed_image_leaves_out_what_needs_more(tmp_path: Path):
+    pair = train("cooperative", tmp_path, "data.crops=1")
+    found = evaluate(pair, 2)
+    assert found.distance is None
+    assert (found.neighbours.real, found.neighbours.ratio, found.diversity) == (None, {}, {})
+
+
+def test_features_of_a_network(pairs: dict[str, Trained]):
+    pytest.importorskip("torchmetrics", reason="needs the extra metrics")
+    network = FeatureNetwork(lambda images: images.mean(2).flatten(1), size=8)
+    found = evaluate(pairs["cooperative"], 10, network=network).features
+    assert set(found) == {"initial", "revised"}
+    assert set(found["revised"]) == {"fid", "kid", "precision", "recall"}
+    assert found["revised"]["fid"] > 0
+
+
+def test_signals_that_are_not_finite(pairs: dict[str, Trained]):
+    broken = attrs.evolve(pairs["descriptor"], chains=torch.full((4, 1, 8, 8), torch.nan))
+    with pytest.raises(RunError, match="the initial signals are not finite"):
+        evaluate(broken, 2)
+
+
+def test_data_of_another_shape(pairs: dict[str, Trained]):
+    with pytest.raises(DataError, match=r"chelsea: the images are \(3, 8, 8\)"):
+        evaluate(pairs["cooperative"], 2, held_out="chelsea")
+    with pytest.raises(CoopkitError, match="no file, no folder"):
+        evaluate(pairs["cooperative"], 2, held_out="nowhere")

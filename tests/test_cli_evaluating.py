@@ -1,0 +1,103 @@
+"""The command evaluate."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from coopkit.cli import main
+from coopkit.recipe import Recipe
+from coopkit.tasks.evaluate import evaluate
+from coopkit.tasks.trained import load
+from coopkit.training import run
+
+TINY = Path(__file__).parent / "tiny" / "cooperative.toml"
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a finished run."""
+    return run(Recipe.read(TINY), tmp_path_factory.mktemp("runs") / "tiny").folder
+
+
+@pytest.fixture
+def call(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Call:
+    """Return the command as a function, run in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def command(*arguments: object) -> tuple[int, str, str]:
+        status = 0
+        try:
+            main(["evaluate", *map(str, arguments)])
+        except SystemExit as error:
+            status = int(error.code or 0)
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return command
+
+
+def test_a_table_and_a_file(call: Call, folder: Path, tmp_path: Path):
+    status, said, told = call(folder, "-n", 3, "--seed", 2, "--out", "new/evaluation.json")
+    assert (status, told) == (0, "wrote new/evaluation.json\n")
+    found = evaluate(load(folder), 3, seed=2)
+    written = tmp_path / "new" / "evaluation.json"
+    assert json.loads(written.read_text(encoding="utf-8")) == found.as_json()
+    assert [file.name for file in written.parent.iterdir()] == ["evaluation.json"]
+    (line,) = [line for line in said.splitlines() if line.startswith("diversity")]
+    figures = [f"{found.diversity[which]:.4g}" for which in ("initial", "revised")]
+    assert line.split() == ["diversity", *figures, "observed", "1"]
+    assert f"ceiling {found.distance.scale.ceiling:.3g}" in said
+
+
+def test_without_out_nothing_is_written(call: Call, folder: Path, tmp_path: Path):
+    status, said, told = call(folder, "-n", 2, "--steps", 0)
+    assert (status, told) == (0, "")
+    assert "energy" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_feature_network_from_a_file(call: Call, folder: Path, tmp_path: Path):
+    pytest.importorskip("torchmetrics", reason="needs the extra metrics")
+    program = torch.export.export(Means(), (torch.zeros(10, 3, 8, 8),))
+    torch.export.save(program, tmp_path / "means.pt2")
+    choices = ("--features", "means.pt2", "--size", 8, "--range", "[0, 1]")
+    status, said, _ = call(folder, "-n", 10, *choices)
+    assert status == 0
+    assert {"fid", "kid", "precision", "recall"} <= {line.split()[0] for line in said.splitlines()}
+
+
+class Means(torch.nn.Module):
+    """The mean of each column of each channel."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.mean(2).flatten(1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--features", "none.pt"), "coopkit: the feature network none.pt is no file"),
+        (("--images", "nowhere"), "'nowhere' is no file, no folder and no packaged name"),
+        (("--device", "gpu"), "the device 'gpu' cannot be used"),
+    ],
+)
+def test_what_a_user_can_mend_is_a_sentence(
+    call: Call, folder: Path, arguments: tuple[str, ...], message: str
+):
+    status, said, told = call(folder, *arguments)
+    assert (status, said) == (2, "")
+    assert message in told
+
+
+def test_a_folder_without_a_run(call: Call, tmp_path: Path):
+    status, _, told = call(tmp_path)
+    assert status == 2
+    assert "holds no run" in told
