@@ -12,6 +12,7 @@ from coopkit.data import (
     DataTable,
     Images,
     load_images,
+    load_whole,
     to_pixels,
     to_signals,
 )
@@ -205,6 +206,22 @@ def test_random_crops_are_parts_of_the_image_and_follow_the_seed(tmp_path: Path)
     assert all((windows == crop[0].numpy()).all((1, 2)).any() for crop in drawn)
     assert torch.equal(drawn, read(tmp_path, crop="random", crops=5).pixels)
     assert not torch.equal(drawn, read(tmp_path, seed=1, crop="random", crops=5).pixels)
+
+
+def test_the_whole_image_holds_its_crops(tmp_path: Path):
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    table = DataTable(source=str(tmp_path), height=4, width=5, resize="none", color="grey")
+    whole = load_whole(table)
+    assert whole.shape == (1, 1, 20, 30)
+    assert whole[..., 8:12, 12:17].equal(load_images(table).pixels)
+    assert load_whole(DataTable(source="coffee", height=50, width=10)).shape == (1, 3, 50, 75)
+
+
+def test_whole_image_that_is_none(tmp_path: Path):
+    (tmp_path / "a.png").write_text("no image")
+    with pytest.raises(DataError, match="cannot be read as an image"):
+        load_whole(DataTable(source=str(tmp_path)))
 
 
 def test_number_of_workers_changes_nothing(tmp_path: Path):
