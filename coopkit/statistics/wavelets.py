@@ -33,11 +33,11 @@ MARGIN = 8
 """What is left out at each side of the filtered image, in pixels."""
 
 WEIGHTS = {
-    "energy": 2.0,
+    "energy": 1.5,
     "variation": 1.5,
-    "skewness": 0.6,
+    "skewness": 0.35,
     "across orientations": 0.5,
-    "across scales": 1.0,
+    "across scales": 1.3,
     "phase": 1.0,
     "modulation": 4.0,
 }

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from coopkit.data import DataTable, load_images
 from coopkit.errors import DataError
+from coopkit.statistics.noise import phase_noise
 from coopkit.statistics.scales import Scale
 from coopkit.statistics.wavelets import (
     WEIGHTS,
@@ -137,6 +138,16 @@ def test_progress_counts_the_images():
     real = photograph("brick", 64)
     texture_distance(real.expand(3, -1, -1, -1), real, done.append)
     assert done == [1, 2, 3]
+
+
+def test_the_scale_is_that_of_halves_and_of_noise():
+    real = photograph("brick", 140)[..., :130, :]
+    across = distance(real[..., :70], real[..., 70:])
+    down = distance(real[..., :65, :], real[..., 65:, :])
+    noise = [distance(phase_noise(real, seed), real) for seed in (3, 4)]
+    scale = texture_scale(real, 3, draws=2)
+    assert scale.floor == pytest.approx((across + down) / 2, rel=1e-4)
+    assert scale.ceiling == pytest.approx(sum(noise) / 2, rel=1e-4)
 
 
 def test_the_scale_follows_the_seed():
