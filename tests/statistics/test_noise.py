@@ -43,6 +43,13 @@ def test_noise_has_about_the_spectrum_of_the_image():
     assert together > 0.98
 
 
+def test_edges_that_do_not_meet_leave_no_stripes(rng: torch.Generator):
+    ramp = torch.linspace(-1, 1, 128)[:, None] + 0.3 * torch.randn(1, 1, 128, 128, generator=rng)
+    power = fft.fft2(phase_noise(ramp, 0))[0, 0].abs().square()
+    assert power[1:8, 0].mean() < 30 * power[1:8, 1:8].mean()
+    assert fft.fft2(ramp)[0, 0].abs().square()[1:8, 0].mean() > 300 * power[1:8, 1:8].mean()
+
+
 def test_values_stand_in_the_order_of_the_noise():
     noise = torch.tensor([[[0.5, -2.0], [9.0, 1.0]]])
     image = torch.tensor([[[1.0, 2.0], [3.0, 4.0]]])

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from einops import rearrange
@@ -96,6 +98,15 @@ def test_brightness_is_no_distance_but_blur_is():
     near = swd(data, data)
     assert swd(0.5 * data + 0.3, data) == pytest.approx(near, rel=1e-3)
     assert swd(widened(widened(data)), data) > 3 * near
+
+
+def test_the_distance_of_flat_images_from_white_noise(rng: torch.Generator):
+    flat = torch.tensor([-1.0, 1])[:, None, None, None].expand(-1, 1, 16, 16)
+    noise = torch.randn(60, 1, 16, 16, generator=rng)
+    # Both project to ±|N(0, 1)|: the one to a single value in each direction, the other to all.
+    # The mean of ||z| − |z'|| is 2 E max − 2 E |z|.
+    wanted = 4 / math.sqrt(math.pi) - 2 * math.sqrt(2 / math.pi)
+    assert swd(flat, noise) == pytest.approx(wanted, abs=0.1)
 
 
 def test_sets_of_different_sizes_are_compared():
