@@ -166,6 +166,12 @@ def test_features_of_a_network(pairs: dict[str, Trained]):
     assert found["revised"]["fid"] > 0
 
 
+def test_signals_are_cut_off_as_they_are_shown(pairs: dict[str, Trained]):
+    bright = attrs.evolve(pairs["descriptor"], chains=torch.full((4, 1, 8, 8), 7.0))
+    near = nearest(torch.ones(1, 1, 8, 8), observed(bright)).distance
+    assert evaluate(bright, 2).neighbours.drawn["initial"] == pytest.approx(float(near))
+
+
 def test_signals_that_are_not_finite(pairs: dict[str, Trained]):
     broken = attrs.evolve(pairs["descriptor"], chains=torch.full((4, 1, 8, 8), torch.nan))
     with pytest.raises(RunError, match="the initial signals are not finite"):
