@@ -104,36 +104,50 @@ class InferenceTarget(Target):
         g: maps latents (chains, ...) to signals.
         signal: Y, one for each chain.
         noise_std: σ > 0, in the units of the signal.
+        observed: boolean, True where Y is known; of the shape of Y, or with a single chain. The
+            squared error is summed over these entries alone, and the others are not read. None
+            where all of Y is known.
     """
 
     g: Callable[[Tensor], Tensor]
     signal: Tensor
     noise_std: float = attrs.field(validator=gt(0))
+    observed: Tensor | None = None
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Return log p(X, Y) + const of equation (10), (chains,)."""
-        error = squared_norm(self.signal - self.g(x)) / (2 * self.noise_std**2)
+        error = self.squared_error(self.g(x), *self.known) / (2 * self.noise_std**2)
         return -error - squared_norm(x) / 2
 
     def score(self, x: Tensor) -> Tensor:
         """Return σ⁻² (Y − g(X)) ∂g/∂X − X, the gradient of equation (13)."""
         x = x.detach()
-        return pull(self.g, x, self.error, self.signal) - x
+        return pull(self.g, x, self.error, *self.known) - x
 
     def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return log p(X, Y) + const and σ⁻² (Y − g(X)) ∂g/∂X − X from one pass through g."""
         x = x.detach()
-        off, slope = value_and_pull(self.g, x, self.error, self.squared_error, self.signal)
+        off, slope = value_and_pull(self.g, x, self.error, self.squared_error, *self.known)
         return -off / (2 * self.noise_std**2) - squared_norm(x) / 2, slope - x
 
-    @staticmethod
-    def squared_error(drawn: Tensor, signal: Tensor) -> Tensor:
-        """Return ‖Y − g(X)‖², (chains,)."""
-        return squared_norm(signal - drawn)
+    @property
+    def known(self) -> tuple[Tensor, ...]:
+        """Return Y, and where it is known if it is not everywhere."""
+        return (self.signal,) if self.observed is None else (self.signal, self.observed)
 
-    def error(self, drawn: Tensor, signal: Tensor) -> Tensor:
-        """Return (Y − g(X)) / σ², of the shape of Y."""
-        return (signal - drawn) / self.noise_std**2
+    @staticmethod
+    def difference(drawn: Tensor, signal: Tensor, observed: Tensor | None = None) -> Tensor:
+        """Return Y − g(X) where Y is known, and zero elsewhere."""
+        apart = signal - drawn
+        return apart if observed is None else torch.where(observed, apart, torch.zeros_like(apart))
+
+    def squared_error(self, drawn: Tensor, *known: Tensor) -> Tensor:
+        """Return ‖Y − g(X)‖² over the known entries, (chains,)."""
+        return squared_norm(self.difference(drawn, *known))
+
+    def error(self, drawn: Tensor, *known: Tensor) -> Tensor:
+        """Return (Y − g(X)) / σ², of the shape of Y, zero where Y is unknown."""
+        return self.difference(drawn, *known) / self.noise_std**2
 
 
 @attrs.frozen(eq=False)
