@@ -1,6 +1,5 @@
 """Filling a hole so that ∇⁴ = 0 in it, by scikit-image."""
 
-import numpy as np
 from numpy.typing import ArrayLike
 from skimage.restoration import inpaint_biharmonic
 
@@ -21,6 +20,7 @@ def biharmonic(field: ArrayLike, hole: ArrayLike) -> Field:
         ValueError: see `coopkit.inpainting.holes.checked`.
     """
     values, unknown = checked(field, hole)
-    channels = np.where(unknown, 0.0, values).reshape(-1, *unknown.shape)
+    channels = values.reshape(-1, *unknown.shape)
     filled = inpaint_biharmonic(channels.transpose(1, 2, 0), unknown, channel_axis=-1)
-    return np.where(unknown, filled.transpose(2, 0, 1).reshape(values.shape), values)
+    result: Field = filled.transpose(2, 0, 1).reshape(values.shape)
+    return result

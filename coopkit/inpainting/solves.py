@@ -20,12 +20,6 @@ from coopkit.inpainting.holes import Field, Hole, checked, filled_with
 SINGULAR = 1e-13
 """Smallest pivot of a system with one solution, as a fraction of the largest."""
 
-REFINEMENTS = 3
-"""Corrections of a least-squares solution by its own residual.
-
-The normal equations square the condition of a system; corrections from the residual of the system
-itself bring the lost digits back."""
-
 
 def plate_near(field: ArrayLike, hole: ArrayLike) -> Field:
     """Fill by the least squares of ∇² at the hole and its four neighbours: `inpaint_nans` 0.
@@ -119,6 +113,9 @@ def by_solving(operator: csr_array, field: Field, hole: Hole) -> Field:
 def by_least_squares(operator: csr_array, field: Field, hole: Hole) -> Field:
     """Fill a hole so that the sum of the operator's squares is smallest.
 
+    The normal equations square the condition of the system. One correction from the residual of
+    the system itself brings the lost digits back.
+
     Raises:
         ValueError: the known entries do not determine the others.
     """
@@ -127,8 +124,7 @@ def by_least_squares(operator: csr_array, field: Field, hole: Hole) -> Field:
     system, target = without_known(operator, field, hole)
     normal = factors(system.T @ system)
     inside = normal.solve(system.T @ target)
-    for _ in range(REFINEMENTS):
-        inside += normal.solve(system.T @ (target - system @ inside))
+    inside += normal.solve(system.T @ (target - system @ inside))
     return filled_with(field, hole, inside)
 
 

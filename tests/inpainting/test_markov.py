@@ -106,9 +106,11 @@ def test_equal_neighbours(neighbours):
 @pytest.mark.parametrize("beta", [1e-9, 1.0, 1e12])
 @pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
 def test_quantiles_are_finite_at_the_extremes(beta, level):
-    neighbours = np.array([[0.0, 0.0], [0.0, 1e-300], [5.0, 1.0], [5.0, 1e6]])
-    found = quantile(neighbours, np.full(2, beta), np.full(2, level))
+    neighbours = np.array([[0, 0, -50, 0], [0, 1e-300, 50, 5], [5, 1, 50, 6], [5, 1e6, 60, 99]])
+    found = quantile(neighbours, np.full(4, beta), np.full(4, level))
     assert np.isfinite(found).all()
+    if beta == 1e12 and level == 0.5:
+        np.testing.assert_allclose(found, [2.5, 0.5, 50, 5.5])
 
 
 PLACES = {"inside": (1, 2), "on the left": (2, 0), "on top": (0, 1), "in a corner": (3, 4)}

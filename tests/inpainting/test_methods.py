@@ -30,13 +30,13 @@ def quick(name: str, signals: Tensor, holes: Tensor, seed: int = 0) -> Tensor:
 
 
 def batch(seed: int = 0, n: int = 3, channels: int = 2) -> tuple[Tensor, Tensor]:
-    """Return signals and a square hole in each, two of which are at the same place."""
+    """Return signals and holes: two at the same place inside and one over a corner."""
     stream = torch.Generator().manual_seed(seed)
     signals = torch.randn(n, channels, 10, 12, generator=stream)
     holes = torch.zeros(n, 10, 12, dtype=torch.bool)
     holes[:, 3:7, 4:8] = True
     holes[1] = False
-    holes[1, 2:5, 5:9] = True
+    holes[1, :3, 8:] = True
     return signals, holes
 
 
@@ -112,8 +112,8 @@ def test_the_seed_is_that_of_the_sampler_alone():
 
 def test_the_sampler_is_near_the_squared_mean_where_the_field_is_smooth():
     y, x = torch.meshgrid(torch.linspace(-1, 1, 10), torch.linspace(-1, 1, 12), indexing="ij")
-    _, holes = batch()
-    signals = (x + y).expand(3, 2, 10, 12)
+    holes = batch()[1][::2]
+    signals = (x + y).expand(2, 2, 10, 12)
     off = METHODS["mrf-l1"](signals, holes, 0) - METHODS["mrf-l2"](signals, holes, 0)
     assert off.abs().max() < 0.1
 
