@@ -1,6 +1,6 @@
 """Sample sheets: panels of signals side by side, as one picture."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,11 @@ PAPER = 255
 
 
 def draw_sheet(
-    panels: Mapping[str, Tensor], mean: float, most: int = 16, caption: str = ""
+    panels: Mapping[str, Tensor],
+    mean: float,
+    most: int = 16,
+    caption: str = "",
+    columns: int | None = None,
 ) -> Image.Image:
     """Return a picture of panels of signals, each under its title.
 
@@ -28,8 +32,9 @@ def draw_sheet(
         mean: what was subtracted from the data.
         most: signals shown of each panel.
         caption: a line below the panels.
+        columns: of each panel; as many as rows if left out.
     """
-    grids = {title: draw_grid(to_pixels(x[:most], mean)) for title, x in panels.items()}
+    grids = {title: draw_grid(to_pixels(x[:most], mean), columns) for title, x in panels.items()}
     width = sum(grid.shape[1] for grid in grids.values()) + 3 * GAP * (len(grids) - 1)
     bottom = TITLE + max(grid.shape[0] for grid in grids.values())
     height = bottom + (CAPTION if caption else 0)
@@ -54,11 +59,14 @@ def in_words(figures: Mapping[str, float]) -> str:
     return "  ".join(f"{name} {value:.3g}" for name, value in figures.items())
 
 
-def draw_grid(pixels: Tensor) -> "np.typing.NDArray[np.uint8]":
-    """Return signals in a square grid as (height, width, 3), small ones magnified whole times."""
+def draw_grid(pixels: Tensor, columns: int | None = None) -> "np.typing.NDArray[np.uint8]":
+    """Return signals in a grid as (height, width, 3), small ones magnified whole times.
+
+    The grid is square unless the number of its columns is given.
+    """
     count, channels, height, width = pixels.shape
     scale = max(1, LEAST_CELL // min(height, width))
-    columns = int(np.ceil(count**0.5))
+    columns = columns or int(np.ceil(count**0.5))
     rows = -(-count // columns)
     cells = np.full((rows * columns, height * scale + GAP, width * scale + GAP, 3), PAPER, np.uint8)
     colour = 3 // channels
@@ -70,6 +78,30 @@ def draw_grid(pixels: Tensor) -> "np.typing.NDArray[np.uint8]":
         colour=colour,
     )
     return rearrange(cells, "(r c) h w k -> (r h) (c w) k", c=columns)
+
+
+def draw_signal(signal: Tensor, mean: float) -> Image.Image:
+    """Return one signal (channels, height, width) as a picture of its own size."""
+    pixels = rearrange(to_pixels(signal, mean).cpu().numpy(), "c h w -> h w c")
+    return Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
+
+
+def save_signals(folder: Path, names: Sequence[str], signals: Tensor, mean: float) -> None:
+    """Write each signal (n, channels, height, width) as folder/NAME.png."""
+    for name, signal in zip(names, signals, strict=True):
+        save_image(draw_signal(signal, mean), folder / f"{name}.png")
+
+
+def save_frames(frames: Sequence[Tensor], mean: float, path: Path) -> None:
+    """Write a moving picture of signals (n, channels, height, width), there and back."""
+    drawn = [Image.fromarray(draw_grid(to_pixels(x, mean))) for x in frames]
+    there_and_back = [*drawn, *drawn[-2:0:-1]]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writing = path.with_name(f"{TEMPORARY}{path.name}")
+    there_and_back[0].save(
+        writing, save_all=True, append_images=there_and_back[1:], duration=120, loop=0
+    )
+    writing.replace(path)
 
 
 def save_image(image: Image.Image, path: Path) -> None:

@@ -11,9 +11,11 @@ import click
 
 from coopkit.cli.authoring import check, new
 from coopkit.cli.console import say
-from coopkit.cli.evaluating import evaluate
+from coopkit.cli.drawing import interpolate, sample
+from coopkit.cli.evaluating import energy, evaluate
 from coopkit.cli.listings import plugins, recipes
-from coopkit.cli.training import info, run, sample
+from coopkit.cli.restoring import complete, inpaint, reconstruct
+from coopkit.cli.training import info, run
 from coopkit.errors import CoopkitError
 
 
@@ -59,5 +61,19 @@ def cli(no_plugins: bool) -> None:
         os.environ["COOPKIT_NO_PLUGINS"] = "1"
 
 
-for command in (check, evaluate, info, new, plugins, recipes, run, sample):
+for command in (
+    check,
+    complete,
+    energy,
+    evaluate,
+    info,
+    inpaint,
+    interpolate,
+    new,
+    plugins,
+    recipes,
+    reconstruct,
+    run,
+    sample,
+):
     cli.add_command(command)

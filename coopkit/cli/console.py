@@ -1,5 +1,9 @@
 """What the commands print with: tables to standard output, everything else to standard error."""
 
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -26,3 +30,28 @@ def warn_of_plugins() -> None:
 
     for problem in registry().problems:
         say(f"warning: {problem}")
+
+
+@contextmanager
+def watching() -> Iterator[Callable[[str, int, int | None], None]]:
+    """Show on standard error, if that is a terminal, what is being done and how far it is."""
+    from rich.progress import Progress
+
+    with Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
+        task = progress.add_task("", total=None)
+
+        def watch(doing: str, done: int, total: int | None) -> None:
+            progress.update(task, description=doing, completed=done, total=total)
+
+        yield watch
+
+
+def write_json(figures: Mapping[str, Any], path: Path) -> None:
+    """Write figures as JSON, whole or not at all."""
+    from coopkit.checkpoint import TEMPORARY
+
+    text = json.dumps(figures, indent=1, allow_nan=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writing = path.with_name(f"{TEMPORARY}{path.name}")
+    writing.write_text(text + "\n", encoding="utf-8")
+    writing.replace(path)

@@ -1,15 +1,14 @@
-"""The command that says in numbers how good what a pair draws is."""
+"""The commands that judge: what a pair draws, and given images by the descriptor."""
 
-import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.table import Table
 
-from coopkit.cli.console import err, out, say
+from coopkit.cli.console import out, plain, say, watching, write_json
+from coopkit.cli.results import device_option, images_option, run_argument
 
 if TYPE_CHECKING:
     from coopkit.statistics.networks import Range
@@ -53,33 +52,8 @@ def evaluate(
         found = measure(trained, network=network, watch=watch, **how)
     out.print(table_of(found))
     if path is not None:
-        write(found, path)
+        write_json(found.as_json(), path)
         say(f"wrote {path}")
-
-
-@contextmanager
-def watching() -> Iterator[Callable[[str, int, int | None], None]]:
-    """Show on standard error, if that is a terminal, what is being done and how far it is."""
-    from rich.progress import Progress
-
-    with Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
-        task = progress.add_task("", total=None)
-
-        def watch(doing: str, done: int, total: int | None) -> None:
-            progress.update(task, description=doing, completed=done, total=total)
-
-        yield watch
-
-
-def write(found: "Evaluation", path: Path) -> None:
-    """Write the figures as JSON, whole or not at all."""
-    from coopkit.checkpoint import TEMPORARY
-
-    text = json.dumps(found.as_json(), indent=1, allow_nan=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    writing = path.with_name(f"{TEMPORARY}{path.name}")
-    writing.write_text(text + "\n", encoding="utf-8")
-    writing.replace(path)
 
 
 def table_of(found: "Evaluation") -> Table:
@@ -108,4 +82,63 @@ def table_of(found: "Evaluation") -> Table:
     for name in ("fid", "kid", "precision", "recall"):
         if found.features:
             row(name, {which: values[name] for which, values in found.features.items()})
+    return table
+
+
+@click.command()
+@run_argument
+@images_option
+@click.option("--against", metavar="DIR", help="Other images: how well energies tell them apart.")
+@click.option("--out", "path", type=Path, help="A JSON file to write the figures to.")
+@click.option("--show", type=click.IntRange(min=0), default=10, help="Images of highest energy.")
+@device_option
+def energy(
+    run_folder: Path, source: str, against: str | None, path: Path | None, show: int, device: str
+) -> None:
+    """Rank given images by their energy under the descriptor of RUN, the likely outliers first.
+
+    With --against, the area under the receiver operating characteristic says how well energy and
+    auto-encoder residual (26) tell the images of the second folder from those of the first.
+    """
+    from coopkit.tasks.energy import auroc, energies
+    from coopkit.tasks.given import read_given
+    from coopkit.tasks.trained import load
+
+    trained = load(run_folder, device)
+    rows, scores = [], []
+    figures: dict[str, Any] = {}
+    for folder in filter(None, (source, against)):
+        given = read_given(trained, folder)
+        with watching() as watch:
+            found = energies(trained, given.signals, watch=watch)
+        scores.append((found.energy, found.residual))
+        names = [(folder, name) for name in given.names]
+        rows += list(zip(names, found.energy.tolist(), found.residual.tolist(), strict=True))
+    rows.sort(key=lambda row: -row[1])
+    figures["images"] = [
+        {"folder": folder, "name": name, "energy": energy, "residual": residual}
+        for (folder, name), energy, residual in rows
+    ]
+    out.print(ranking(rows[:show]))
+    if against is not None:
+        inside, outside = scores
+        figures["auroc"] = {
+            name: auroc(inside[column], outside[column])
+            for column, name in enumerate(("energy", "residual"))
+        }
+        for name, area in figures["auroc"].items():
+            out.print(f"AUROC of the {name}: {area:.4f}", highlight=False)
+    if path is not None:
+        write_json(figures, path)
+        say(f"wrote {path}")
+
+
+def ranking(rows: Sequence[tuple[tuple[str, str], float, float]]) -> Table:
+    """Return images with their energies and residuals as a table."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("image")
+    table.add_column("energy", justify="right")
+    table.add_column("residual (26)", justify="right")
+    for (folder, name), energy, residual in rows:
+        table.add_row(plain(f"{folder}: {name}"), f"{energy:.6g}", f"{residual:.4g}")
     return table

@@ -1,4 +1,4 @@
-"""The commands for a pair of networks: train it, draw from it, say how far it is."""
+"""The commands for a pair of networks: train it, say how far it is."""
 
 import shlex
 import sys
@@ -57,36 +57,6 @@ def tell_end(ended: "Run") -> None:
     folder = shlex.quote(str(ended.folder))
     many = "" if ended.recipe.generator is None else " -n 64"
     say(f"draw from it with: coopkit sample {folder}{many} --out sheet.png")
-
-
-@click.command()
-@click.argument("run_folder", metavar="RUN", type=Path)
-@click.option("-n", "count", type=click.IntRange(min=1), help="How many signals; as in training.")
-@click.option("--out", "path", type=Path, default=Path("sheet.png"), help="The picture to write.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of all randomness.")
-@click.option("--steps", type=click.IntRange(min=0), help="Revision steps; as in training.")
-@click.option("--device", default="cpu", help="A torch device, such as cuda.")
-def sample(
-    run_folder: Path, count: int | None, path: Path, seed: int, steps: int | None, device: str
-) -> None:
-    """Draw signals from the trained pair of RUN: S1 initial and S2 revised, side by side."""
-    from PIL import Image
-
-    from coopkit.errors import RunError
-    from coopkit.sheets import draw_sheet, save_image
-    from coopkit.tasks.sample import sample as draw
-    from coopkit.tasks.trained import load
-
-    if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
-        raise RunError(f"--out {path}: the name must end in an image format, such as .png")
-    trained = load(run_folder, device)
-    count = count or trained.recipe.run.chains
-    drawn = draw(trained, count, seed, steps)
-    panels = {"S1 initial": drawn.initial}
-    if drawn.revised is not None:
-        panels["S2 revised"] = drawn.revised
-    save_image(draw_sheet(panels, trained.mean, most=count), path)
-    say(f"wrote {path}")
 
 
 @click.command()

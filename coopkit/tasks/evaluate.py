@@ -1,6 +1,5 @@
 """How good what a trained pair draws is, in numbers."""
 
-from collections.abc import Callable
 from functools import partial
 
 import attrs
@@ -20,24 +19,13 @@ from coopkit.targets import RevisionTarget, frozen
 from coopkit.tasks.evaluation import Distance, Energies, Evaluation, Neighbours
 from coopkit.tasks.sample import sample
 from coopkit.tasks.trained import Trained
+from coopkit.tasks.watching import Watch, nobody, tell
 
 MOST = 2048
 """Images of the data that are compared at most, evenly spread over all of them."""
 
 USUAL = 64
 """Signals drawn where no number is given."""
-
-Watch = Callable[[str, int, int | None], None]
-"""Told what is being done, how much of it is, and of how much if that is known."""
-
-
-def nobody(doing: str, done: int, total: int | None) -> None:
-    """Listen to nothing."""
-
-
-def tell(watch: Watch, doing: str, total: int, done: int) -> None:
-    """Pass on how much is done of what is counted."""
-    watch(doing, done, total)
 
 
 @attrs.frozen(eq=False)
@@ -246,4 +234,4 @@ def features_of(
     return found
 
 
-__all__ = ["Watch", "evaluate"]
+__all__ = ["evaluate"]

@@ -1,5 +1,7 @@
 """Drawing from a trained pair: S1 by ancestral sampling, S2 by revising it."""
 
+import math
+
 import attrs
 import torch
 from torch import Tensor
@@ -9,7 +11,12 @@ from coopkit.interfaces import Kept
 from coopkit.iterations import Settings
 from coopkit.steps import generate, revise
 from coopkit.streams import stream_seed
+from coopkit.tasks.sizes import at_size
 from coopkit.tasks.trained import Trained
+from coopkit.tasks.watching import Watch, nobody
+
+AT_A_TIME = 64 * 64 * 64
+"""Pixels of all signals that are drawn at a time, where no number of signals is given."""
 
 
 @attrs.frozen(eq=False)
@@ -26,7 +33,13 @@ class Samples:
 
 
 def sample(
-    trained: Trained, n: int, seed: int = 0, steps: int | None = None, chunk: int = 64
+    trained: Trained,
+    n: int,
+    seed: int = 0,
+    steps: int | None = None,
+    chunk: int | None = None,
+    size: tuple[int, int] | None = None,
+    watch: Watch = nobody,
 ) -> Samples:
     """Draw n signals with the settings of the last iteration of training.
 
@@ -35,14 +48,21 @@ def sample(
         n: how many.
         seed: of all randomness.
         steps: l_D; as in training if left out.
-        chunk: signals drawn at a time, which bounds the memory.
+        chunk: signals drawn at a time, which bounds the memory; by their size if left out.
+        size: height and width, in pixels; as in training if left out. A texture can be of any
+            size, from a larger grid of latents.
+        watch: told how far it is.
 
     Raises:
         ValueError: n is not positive.
-        RunError: after Algorithm 1, more are asked for than there are chains.
+        RunError: after Algorithm 1, more are asked for than there are chains; or the networks
+            cannot be had at that size.
     """
     if n < 1:
         raise ValueError(f"n is {n}; it must be 1 or more")
+    if size is not None:
+        trained = at_size(trained, *size)
+    chunk = chunk or max(1, AT_A_TIME // math.prod(trained.signal_shape[1:]))
     settings = trained.recipe.settings(max(trained.iteration - 1, 0))
     if steps is not None:
         settings = attrs.evolve(settings, revision_steps=steps)
@@ -55,10 +75,10 @@ def sample(
         torch.Generator(trained.device).manual_seed(stream_seed(seed, purpose))
         for purpose in ("draft", "revision")
     ]
-    drawn = [
-        draw(trained, settings, range(first, min(first + chunk, n)), *rngs)
-        for first in range(0, n, chunk)
-    ]
+    drawn = []
+    for first in range(0, n, chunk):
+        watch("drawing signals", first, n)
+        drawn.append(draw(trained, settings, range(first, min(first + chunk, n)), *rngs))
     initial = torch.cat([part.initial for part in drawn])
     revised = [part.revised for part in drawn if part.revised is not None]
     return Samples(initial, torch.cat(revised) if revised else None)

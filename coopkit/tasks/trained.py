@@ -1,6 +1,7 @@
 """Loading a run to use it."""
 
 from pathlib import Path
+from typing import Any
 
 import attrs
 import torch
@@ -8,9 +9,10 @@ from torch import Tensor, nn
 
 from coopkit.building import build_network, new_preparation
 from coopkit.checkpoint import list_checkpoints, load_checkpoint, put_weights
+from coopkit.derivatives import Function
 from coopkit.errors import RunError
 from coopkit.folder import CHECKPOINTS, FAST_FILE, RECIPE_FILE
-from coopkit.interfaces import Kept, Shape
+from coopkit.interfaces import Kept, Sampler, Shape
 from coopkit.keeping import recall
 from coopkit.recipe import Recipe
 from coopkit.targets import Freeze, frozen
@@ -106,3 +108,41 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Trained:
         freeze=new_preparation(recipe, Path(folder) / FAST_FILE) or frozen,
         kept=recall(memory, "revision"),
     )
+
+
+def generator_of(trained: Trained) -> tuple[Shape, float]:
+    """Return the shape of a latent and σ.
+
+    Raises:
+        RunError: the run has no generator.
+    """
+    if trained.generator is None or trained.recipe.generator is None:
+        raise RunError(
+            "the run has no generator, which this task needs; train one by algorithm "
+            '"cooperative" or "generator"'
+        )
+    architecture = trained.recipe.generator.architecture
+    return architecture.latent_shape(trained.signal_shape), architecture.noise_std
+
+
+def revision_of(
+    trained: Trained, step_size: float | None = None
+) -> tuple[Function, float, Sampler[Any]]:
+    """Return f, s and the sampler of D1, of another step size if one is given.
+
+    Raises:
+        RunError: the run has no descriptor, or its sampler has no step size.
+    """
+    if trained.descriptor is None or trained.recipe.descriptor is None:
+        raise RunError(
+            "the run has no descriptor, which this task needs; train one by algorithm "
+            '"cooperative" or "descriptor"'
+        )
+    sampler = trained.recipe.settings(max(trained.iteration - 1, 0)).revision
+    assert sampler is not None
+    if step_size is not None:
+        if not hasattr(sampler, "step_size"):
+            raise RunError(f"the sampler {sampler.name!r} of the run has no step_size to set")
+        sampler = attrs.evolve(sampler, step_size=step_size)  # type: ignore[misc]
+    f = trained.freeze(trained.descriptor)
+    return f, trained.recipe.descriptor.architecture.reference_std, sampler

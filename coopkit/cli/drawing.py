@@ -1,0 +1,142 @@
+"""The commands that draw: samples, and paths between latents."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from coopkit.cli.console import say, watching
+from coopkit.cli.results import check_picture, device_option, run_argument, seed_option
+from coopkit.errors import RunError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from coopkit.tasks.trained import Trained
+
+PATHS = ("linear", "spherical")
+"""Written out, because the module that has them loads torch."""
+
+
+class Size(click.ParamType[tuple[int, int]]):
+    """Pixels: 512, or HEIGHTxWIDTH."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
+        """Return height and width."""
+        found = re.fullmatch(r"(\d+)(?:[x×](\d+))?", str(value))
+        if found is None or 0 in (sides := [int(side) for side in found.groups() if side]):
+            self.fail(f"{value!r} is no size; give pixels, such as 512 or 256x512", param, ctx)
+        return sides[0], sides[-1]
+
+
+@click.command()
+@run_argument
+@click.option("-n", "count", type=click.IntRange(min=1), help="How many signals; as in training.")
+@click.option("--out", "path", type=Path, default=Path("sheet.png"), help="The picture to write.")
+@click.option("--files", type=Path, metavar="DIR", help="A folder for one picture of each signal.")
+@click.option("--size", type=Size(), help="Pixels, 512 or 256x512, of textures; as in training.")
+@click.option("--steps", type=click.IntRange(min=0), help="Revision steps; as in training.")
+@seed_option
+@device_option
+def sample(
+    run_folder: Path,
+    count: int | None,
+    path: Path,
+    files: Path | None,
+    device: str,
+    **how: Any,
+) -> None:
+    """Draw signals from the trained pair of RUN: S1 initial and S2 revised, side by side."""
+    from coopkit.sheets import draw_sheet, save_image, save_signals
+    from coopkit.tasks.sample import sample as draw
+    from coopkit.tasks.trained import load
+
+    check_picture("--out", path)
+    if files is not None and files.exists() and (not files.is_dir() or any(files.iterdir())):
+        raise RunError(f"--files {files} is not empty; give a new folder")
+    trained = load(run_folder, device)
+    count = count or trained.recipe.run.chains
+    with watching() as watch:
+        drawn = draw(trained, count, watch=watch, **how)
+    panels = {"S1 initial": drawn.initial}
+    if drawn.revised is not None:
+        panels["S2 revised"] = drawn.revised
+    save_image(draw_sheet(panels, trained.mean, most=count), path)
+    say(f"wrote {path}")
+    if files is not None:
+        for title, signals in panels.items():
+            names = [f"{title.partition(' ')[0]}-{number:05d}" for number in range(count)]
+            save_signals(files, names, signals, trained.mean)
+        say(f"wrote {count * len(panels)} pictures into {files}")
+
+
+@click.command()
+@run_argument
+@click.option("-n", "paths", type=click.IntRange(min=1), default=4, help="Paths; 4 if left out.")
+@click.option(
+    "--frames", type=click.IntRange(min=2), default=8, help="Of each path; 8 if left out."
+)
+@click.option("--path", type=click.Choice(PATHS), default="spherical", help="Between the latents.")
+@click.option(
+    "--images",
+    "ends",
+    nargs=2,
+    type=Path,
+    metavar="FIRST LAST",
+    help="Two images, whose inferred latents are the ends.",
+)
+@click.option("--out", type=Path, default=Path("paths.png"), help="The picture to write.")
+@click.option("--gif", type=Path, help="A moving picture to write, there and back.")
+@click.option("--steps", type=click.IntRange(min=0), help="Revision steps; as in training.")
+@seed_option
+@device_option
+def interpolate(
+    run_folder: Path,
+    paths: int,
+    ends: tuple[Path, Path] | None,
+    out: Path,
+    gif: Path | None,
+    seed: int,
+    device: str,
+    **how: Any,
+) -> None:
+    """Draw what lies between latents of the generator of RUN, with and without revision."""
+    from coopkit.sheets import draw_sheet, save_frames, save_image
+    from coopkit.tasks.interpolate import interpolate as draw
+    from coopkit.tasks.interpolate import random_ends
+    from coopkit.tasks.trained import load
+
+    check_picture("--out", out)
+    if gif is not None and gif.suffix.lower() != ".gif":
+        raise RunError(f"--gif {gif}: the name must end in .gif")
+    trained = load(run_folder, device)
+    first, last = inferred(trained, ends, seed) if ends else random_ends(trained, paths, seed)
+    drawn = draw(trained, first, last, seed=seed, **how)
+    panels = {"g(X)": drawn.initial}
+    if drawn.revised is not None:
+        panels["revised"] = drawn.revised
+    rows = {title: panel.flatten(0, 1) for title, panel in panels.items()}
+    frames = drawn.initial.shape[1]
+    most = frames * len(first)
+    save_image(draw_sheet(rows, trained.mean, most=most, columns=frames), out)
+    say(f"wrote {out}")
+    if gif is not None:
+        moving = panels.get("revised", drawn.initial)
+        save_frames([moving[:, frame] for frame in range(frames)], trained.mean, gif)
+        say(f"wrote {gif}")
+
+
+def inferred(trained: "Trained", ends: tuple[Path, Path], seed: int) -> "tuple[Tensor, Tensor]":
+    """Return the latents of two images, (1, *latent) each."""
+    import torch
+
+    from coopkit.tasks.given import read_given
+    from coopkit.tasks.reconstruct import reconstruct
+
+    signals = torch.cat([read_given(trained, end).signals[:1] for end in ends])
+    with watching() as watch:
+        latents = reconstruct(trained, signals, seed=seed, watch=watch).latents
+    return latents[:1], latents[1:]

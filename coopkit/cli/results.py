@@ -1,0 +1,61 @@
+"""Where the commands put what they make: pictures and figures, whole or not at all."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from coopkit.errors import RunError
+
+FIGURES = "figures.json"
+
+
+def check_picture(option: str, path: Path) -> None:
+    """Refuse a name that no picture can have, before anything is computed.
+
+    Raises:
+        RunError: saying which ending would be right.
+    """
+    from PIL import Image
+
+    if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
+        raise RunError(f"{option} {path}: the name must end in an image format, such as .png")
+
+
+@contextmanager
+def results(folder: Path, overwrite: bool) -> Iterator[Path]:
+    """Give a folder to write to, which becomes `folder` once all is there.
+
+    Raises:
+        RunError: something is there already that must not be lost.
+    """
+    from coopkit.checkpoint import TEMPORARY
+
+    occupied = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    if occupied and not (folder / FIGURES).is_file():
+        raise RunError(f"{folder} holds what is no result of this command; give another --out")
+    if occupied and not overwrite:
+        raise RunError(f"{folder} already holds results; --overwrite replaces them")
+    writing = folder.with_name(f"{TEMPORARY}{folder.name}")
+    shutil.rmtree(writing, ignore_errors=True)
+    writing.mkdir(parents=True)
+    try:
+        yield writing
+        if folder.exists():
+            shutil.rmtree(folder)
+        writing.rename(folder)
+    finally:
+        shutil.rmtree(writing, ignore_errors=True)
+
+
+run_argument = click.argument("run_folder", metavar="RUN", type=Path)
+images_option = click.option(
+    "--images", "source", required=True, metavar="DIR", help="A file, or a folder of images."
+)
+seed_option = click.option(
+    "--seed", type=click.IntRange(min=0), default=0, help="Of all randomness; 0 if left out."
+)
+device_option = click.option("--device", default="cpu", help="A torch device, such as cuda.")
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace earlier results.")

@@ -1,0 +1,67 @@
+"""Long chains of a task: in batches that fit into memory, and watched."""
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor
+
+from coopkit.interfaces import Sampler, Target
+from coopkit.sampling import run_chains
+from coopkit.streams import stream_seed
+from coopkit.tasks.watching import Watch
+
+STRIDE = 10
+"""Steps between two words to whoever watches."""
+
+
+@attrs.frozen(eq=False)
+class Chains:
+    """How chains are run.
+
+    Attributes:
+        sampler: any sampler.
+        steps: of each chain.
+        batch: chains at a time.
+        watch: told how many steps of all batches are done.
+        doing: what it is told is being done.
+    """
+
+    sampler: Sampler[Any]
+    steps: int
+    batch: int
+    watch: Watch
+    doing: str
+
+    def ends(
+        self, start: Tensor, target_of: Callable[[slice], Target], rng: torch.Generator
+    ) -> Tensor:
+        """Return where the chains from `start` (chains, ...) end.
+
+        Args:
+            start: all of them; not modified.
+            target_of: the target of some of them, by their rows.
+            rng: the source of all randomness, on the device of the chains.
+        """
+        batches = [slice(k, k + self.batch) for k in range(0, len(start), self.batch)]
+        total = self.steps * len(batches)
+        ends = []
+        for number, rows in enumerate(batches):
+            target = target_of(rows)
+            state = self.sampler.init(target, start[rows])
+            for done in range(0, self.steps, STRIDE):
+                self.watch(self.doing, number * self.steps + done, total)
+                steps = min(STRIDE, self.steps - done)
+                state = run_chains(self.sampler, target, state, steps, rng)
+            ends.append(state.position)
+        self.watch(self.doing, total, total)
+        return torch.cat(ends)
+
+
+def stream(seed: int, purpose: str, device: torch.device) -> torch.Generator:
+    """Return the source of randomness of one purpose of a task."""
+    return torch.Generator(device).manual_seed(stream_seed(seed, purpose))
+
+
+__all__ = ["Chains", "stream"]

@@ -1,0 +1,87 @@
+"""Completing signals by the descriptor: an associative memory, appendix 9.1 of the paper."""
+
+import attrs
+import torch
+from attrs.validators import ge, gt, optional
+from einops import repeat
+from torch import Tensor
+
+from coopkit.errors import RunError
+from coopkit.interfaces import Target
+from coopkit.targets import MaskedTarget, RevisionTarget
+from coopkit.tasks.chains import Chains, stream
+from coopkit.tasks.trained import Trained, revision_of
+from coopkit.tasks.watching import Watch, nobody
+
+
+@attrs.frozen(kw_only=True)
+class CompletionSettings:
+    """How occluded pixels are drawn from the descriptor.
+
+    Attributes:
+        steps: l_D, of each chain.
+        chains: of each signal.
+        step_size: δ of the sampler of D1, in the units of the signal; as in training if left out.
+        batch: chains at a time, which bounds the memory.
+    """
+
+    steps: int = attrs.field(default=1000, validator=ge(0))
+    chains: int = attrs.field(default=1, validator=ge(1))
+    step_size: float | None = attrs.field(default=None, validator=optional(gt(0)))
+    batch: int = attrs.field(default=64, validator=ge(1))
+
+
+def complete(
+    trained: Trained,
+    signals: Tensor,
+    holes: Tensor,
+    settings: CompletionSettings | None = None,
+    *,
+    start: Tensor | None = None,
+    seed: int = 0,
+    watch: Watch = nobody,
+) -> Tensor:
+    """Return signals with their occluded pixels drawn from the descriptor, the others held.
+
+    Args:
+        trained: from `coopkit.load`.
+        signals: Y, (n, channels, height, width), in the units of training; what stands in a hole
+            is not read.
+        holes: (n, height, width), boolean, True where a pixel is occluded.
+        settings: the defaults if left out.
+        start: what stands in the holes at first, (n, chains, channels, height, width); draws of the
+            reference N(0, s²I) if left out.
+        seed: of all randomness.
+        watch: told how far it is.
+
+    Returns:
+        (n, chains, channels, height, width), on the observed pixels the signals bit for bit.
+
+    Raises:
+        RunError: the run has no descriptor, its sampler has no step size to set, or the chains
+            diverged.
+    """
+    settings = settings or CompletionSettings()
+    every, shape = settings.chains, (settings.chains, *signals.shape[1:])
+    f, std, sampler = revision_of(trained, settings.step_size)
+    rng = stream(seed, "completion", trained.device)
+    held = repeat(signals, "n ... -> (n every) ...", every=every)
+    free = repeat(holes, "n h w -> (n every) 1 h w", every=every).to(held.device)
+    if start is None:
+        inside = torch.randn(held.shape, generator=rng, device=held.device)
+        inside *= std if std < float("inf") else 1.0
+    else:
+        inside = start.reshape(held.shape)
+    begin = torch.where(free, inside, held)
+
+    def target_of(rows: slice) -> Target:
+        return MaskedTarget(RevisionTarget(f, std), free[rows], begin[rows])
+
+    chains = Chains(sampler, settings.steps, settings.batch, watch, "revising occluded pixels")
+    ends = chains.ends(begin, target_of, rng)
+    if not bool(ends.isfinite().all()):
+        raise RunError("the revision of occluded pixels diverged; try a smaller step size")
+    return ends.reshape(len(signals), *shape)
+
+
+__all__ = ["CompletionSettings", "complete"]

@@ -1,0 +1,63 @@
+"""Images that a user gives to a trained pair."""
+
+from pathlib import Path
+
+import attrs
+from torch import Tensor
+
+from coopkit.data import find_images, load_images, to_signals
+from coopkit.tasks.trained import Trained
+
+
+@attrs.frozen(eq=False)
+class Given:
+    """Images of a file or folder, in the units of training.
+
+    Attributes:
+        names: of the files, without their folder and ending, each different.
+        signals: (n, channels, height, width), on the device of the pair.
+    """
+
+    names: tuple[str, ...]
+    signals: Tensor
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def read_given(trained: Trained, source: str | Path) -> Given:
+    """Return one signal for each image of a file or folder, in the order of their names.
+
+    An image is prepared as those of the training were, but for its crop, which is always the
+    central one, and its colour, which is made that of the run.
+
+    Raises:
+        DataError: there is no image, or one that cannot be read or is too small.
+    """
+    channels, height, width = trained.signal_shape
+    table = attrs.evolve(
+        trained.recipe.data,
+        source=str(source),
+        height=height,
+        width=width,
+        crop="center",
+        crops=1,
+        color="grey" if channels == 1 else "rgb",
+    )
+    files = [name for name, _ in find_images(table.source)]
+    images = load_images(table)
+    signals = to_signals(images.pixels, trained.mean).to(trained.device)
+    return Given(distinct(files), signals)
+
+
+def distinct(files: list[str]) -> tuple[str, ...]:
+    """Return short names of files; those that are not unique have a number."""
+    taken: dict[str, int] = {}
+    names = []
+    for stem in (Path(file).stem for file in files):
+        taken[stem] = taken.get(stem, 0) + 1
+        names.append(stem if taken[stem] == 1 else f"{stem}-{taken[stem]}")
+    return tuple(names)
+
+
+__all__ = ["Given", "read_given"]

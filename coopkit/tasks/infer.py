@@ -1,0 +1,152 @@
+"""Finding the latents of given signals: equation (13) with a trained generator."""
+
+import math
+from typing import Any
+
+import attrs
+import torch
+from attrs.validators import ge, gt, optional
+from einops import rearrange, repeat
+from torch import Tensor
+from torch.func import jvp, vjp
+
+from coopkit.builtin.langevin import Langevin
+from coopkit.derivatives import Function
+from coopkit.errors import RunError
+from coopkit.interfaces import Sampler, Shape, Target
+from coopkit.targets import InferenceTarget, frozen, squared_norm
+from coopkit.tasks.chains import Chains, stream
+from coopkit.tasks.trained import Trained, generator_of
+from coopkit.tasks.watching import Watch, nobody
+
+PROBES = 4
+POWERS = 12
+
+
+@attrs.frozen(kw_only=True)
+class InferenceSettings:
+    """How latents are inferred.
+
+    Attributes:
+        steps: l_G, of each chain.
+        chains: of each signal, each from its own X ~ N(0, I).
+        step_size: δ of Langevin dynamics; None takes the sampler of the recipe's [inference], or
+            without that table the δ that suits the generator's steepest direction.
+        noise_std: σ, in the units of the signal; the generator's if left out.
+        temperature: T of Langevin dynamics; 0 descends to a local mode.
+        batch: chains at a time, which bounds the memory.
+    """
+
+    steps: int = attrs.field(default=1000, validator=ge(1))
+    chains: int = attrs.field(default=1, validator=ge(1))
+    step_size: float | None = attrs.field(default=None, validator=optional(gt(0)))
+    noise_std: float | None = attrs.field(default=None, validator=optional(gt(0)))
+    temperature: float = attrs.field(default=1.0, validator=ge(0))
+    batch: int = attrs.field(default=128, validator=ge(1))
+
+
+def infer_latents(
+    trained: Trained,
+    signals: Tensor,
+    settings: InferenceSettings | None = None,
+    *,
+    observed: Tensor | None = None,
+    seed: int = 0,
+    watch: Watch = nobody,
+) -> Tensor:
+    """Return latents of signals, (n, chains, *latent): draws from p(X | Y), equation (13).
+
+    Args:
+        trained: from `coopkit.load`.
+        signals: Y, (n, channels, height, width), in the units of training.
+        settings: the defaults if left out.
+        observed: boolean, of the shape of Y, True where Y is known; everywhere if left out.
+        seed: of all randomness.
+        watch: told how far it is.
+
+    Raises:
+        RunError: the run has no generator, or the chains diverged.
+    """
+    settings = settings or InferenceSettings()
+    latent_shape, own_std = generator_of(trained)
+    assert trained.generator is not None
+    std = settings.noise_std or own_std
+    rng = stream(seed, "inference", trained.device)
+    sampler = sampler_of(trained, settings, latent_shape, std, rng)
+    every = settings.chains
+    start = torch.randn((len(signals) * every, *latent_shape), generator=rng, device=rng.device)
+    given = (signals,) if observed is None else (signals, observed)
+    known = [repeat(x, "n ... -> (n every) ...", every=every) for x in given]
+    g = trained.freeze(trained.generator)
+
+    def target_of(rows: slice) -> Target:
+        return InferenceTarget(g, known[0][rows], std, *(x[rows] for x in known[1:]))
+
+    chains = Chains(sampler, settings.steps, settings.batch, watch, "inferring latents")
+    latents = chains.ends(start, target_of, rng)
+    if not bool(latents.isfinite().all()):
+        raise RunError(
+            "the inference of latents diverged; try a smaller step size, or a larger noise_std"
+        )
+    return rearrange(latents, "(n chains) ... -> n chains ...", chains=every)
+
+
+def sampler_of(
+    trained: Trained,
+    settings: InferenceSettings,
+    latent_shape: Shape,
+    std: float,
+    rng: torch.Generator,
+) -> Sampler[Any]:
+    """Return the recipe's sampler of G1, or Langevin dynamics of a step size that suits."""
+    planned = trained.recipe.settings(max(trained.iteration - 1, 0))
+    asked = settings.step_size or settings.noise_std or settings.temperature != 1
+    if planned.inference is not None and planned.inference_steps and not asked:
+        return planned.inference
+    size = settings.step_size
+    if size is None:
+        assert trained.generator is not None
+        size = stable_step_size(frozen(trained.generator), latent_shape, std, rng)
+    return Langevin(step_size=size, temperature=settings.temperature)
+
+
+def stable_step_size(
+    g: Function, latent_shape: Shape, noise_std: float, rng: torch.Generator
+) -> float:
+    """Return δ = 1/√λ, λ = 1 + the largest eigenvalue of (∂g/∂X)ᵀ ∂g/∂X / σ² at a few X ~ N(0, I).
+
+    λ is the curvature of −log p(X | Y) where g is linear; Langevin dynamics is stable below
+    2/√λ. Found by power iteration, which needs products with the Jacobian only.
+    """
+    x = torch.randn((PROBES, *latent_shape), generator=rng, device=rng.device)
+    direction = torch.randn(x.shape, generator=rng, device=rng.device)
+    largest = torch.zeros(PROBES, device=rng.device)
+    for _ in range(POWERS):
+        direction = direction / norms(direction)
+        along = jvp(g, (x,), (direction,))[1]
+        (direction,) = vjp(g, x)[1](along)
+        largest = norms(direction).flatten()
+    curvature = 1 + float(largest.max()) / noise_std**2
+    return 1 / math.sqrt(curvature)
+
+
+def norms(x: Tensor) -> Tensor:
+    """Return ‖x‖ of each chain, shaped to divide x by; 1 where it is zero."""
+    lengths = squared_norm(x).sqrt().reshape(-1, *[1] * (x.ndim - 1))
+    return torch.where(lengths > 0, lengths, torch.ones_like(lengths))
+
+
+def drawn_from(trained: Trained, latents: Tensor, batch: int = 128) -> Tensor:
+    """Return g(X), (n, channels, height, width), of latents (n, *latent).
+
+    Raises:
+        RunError: the run has no generator.
+    """
+    generator_of(trained)
+    assert trained.generator is not None
+    g = trained.freeze(trained.generator)
+    with torch.no_grad():
+        return torch.cat([g(part).clone() for part in torch.split(latents, batch)])
+
+
+__all__ = ["InferenceSettings", "drawn_from", "infer_latents", "stable_step_size"]

@@ -1,0 +1,146 @@
+"""Restoring occluded pixels by the generator, section 5.3 of the paper, and how far off it is."""
+
+from collections.abc import Mapping
+
+import attrs
+import torch
+from attrs.validators import ge
+from einops import rearrange, reduce, repeat
+from torch import Tensor
+
+from coopkit.inpainting import METHODS
+from coopkit.tasks.complete import CompletionSettings, complete
+from coopkit.tasks.infer import InferenceSettings, drawn_from, infer_latents
+from coopkit.tasks.trained import Trained
+from coopkit.tasks.watching import Watch, nobody
+
+
+@attrs.frozen(kw_only=True)
+class InpaintingSettings:
+    """How a hole is filled from inferred latents.
+
+    Attributes:
+        inference: of the latents, from the observed pixels alone.
+        blend: whether what g(X) is off by at the border of a hole is carried into it, by ∇² = 0.
+        revision_steps: of the descriptor on the occluded pixels, afterwards; 0 for none.
+    """
+
+    inference: InferenceSettings = attrs.field(factory=InferenceSettings)
+    blend: bool = False
+    revision_steps: int = attrs.field(default=0, validator=ge(0))
+
+
+@attrs.frozen(eq=False)
+class Restored:
+    """Signals whose occluded pixels were restored, in the units of training.
+
+    Attributes:
+        signals: (n, channels, height, width), the mean of the chains; where Y is observed, Y.
+        chains: (n, chains, channels, height, width), what each chain restored.
+    """
+
+    signals: Tensor
+    chains: Tensor
+
+    @property
+    def uncertainty(self) -> Tensor:
+        """Return the standard deviation between chains, (n, height, width), over all channels.
+
+        It is zero with a single chain.
+        """
+        variance = self.chains.var(1, correction=0)
+        return reduce(variance, "n c h w -> n h w", "mean").sqrt()
+
+
+def inpaint(
+    trained: Trained,
+    signals: Tensor,
+    holes: Tensor,
+    settings: InpaintingSettings | None = None,
+    *,
+    seed: int = 0,
+    watch: Watch = nobody,
+) -> Restored:
+    """Return signals with their occluded pixels taken from g(X), X inferred from the others.
+
+    The squared error of equation (13) is summed over observed pixels only.
+
+    Args:
+        trained: from `coopkit.load`.
+        signals: Y, (n, channels, height, width), in the units of training; what stands in a hole
+            is not read.
+        holes: (n, height, width), boolean, True where a pixel is occluded.
+        settings: the defaults if left out.
+        seed: of all randomness.
+        watch: told how far it is.
+
+    Raises:
+        RunError: the run has no generator, or no descriptor where one is to revise; or the chains
+            diverged.
+    """
+    settings = settings or InpaintingSettings()
+    free = rearrange(holes, "n h w -> n 1 h w").to(signals.device)
+    latents = infer_latents(
+        trained,
+        signals,
+        settings.inference,
+        observed=~free.expand_as(signals),
+        seed=seed,
+        watch=watch,
+    )
+    every = settings.inference.chains
+    drawn = drawn_from(trained, latents.flatten(0, 1), settings.inference.batch)
+    filled = rearrange(drawn, "(n chains) ... -> n chains ...", chains=every)
+    if settings.blend:
+        filled = filled + carried(signals, filled.mean(1), holes)[:, None]
+    if settings.revision_steps:
+        completion = CompletionSettings(steps=settings.revision_steps, chains=every)
+        filled = complete(trained, signals, holes, completion, start=filled, seed=seed, watch=watch)
+    return restored_by(signals, holes, filled)
+
+
+def restored_by(signals: Tensor, holes: Tensor, filled: Tensor) -> Restored:
+    """Return what stands in the holes of each chain, (n, chains, ...), beside what is observed."""
+    free = rearrange(holes, "n h w -> n 1 1 h w").to(signals.device)
+    held = repeat(signals, "n ... -> n chains ...", chains=filled.shape[1])
+    chains = torch.where(free, filled, held)
+    return Restored(torch.where(free[:, 0], chains.mean(1), signals), chains)
+
+
+def carried(signals: Tensor, filled: Tensor, holes: Tensor) -> Tensor:
+    """Return what `filled` is off by on the observed pixels, carried into the holes by ∇² = 0."""
+    return METHODS["laplace"](signals - filled, holes, 0)
+
+
+def restoration_error(
+    restored: Tensor, signals: Tensor, holes: Tensor, mean: float = 0.0
+) -> Tensor:
+    """Return the mean absolute difference over the occluded pixels of each signal, (n,).
+
+    Both are compared as they are shown, cut off to [−1, 1]; half of it is the difference on the
+    scale of [0, 1].
+
+    Args:
+        restored: (n, channels, height, width).
+        signals: the truth, of the same shape.
+        holes: (n, height, width), boolean, True where a pixel is occluded.
+        mean: what was subtracted from the data.
+    """
+    shown = [(x + mean).clamp(-1, 1) for x in (restored, signals)]
+    apart = reduce((shown[0] - shown[1]).abs(), "n c h w -> n h w", "mean")
+    inside = holes.to(apart.device)
+    return (apart * inside).sum((1, 2)) / inside.sum((1, 2))
+
+
+def baselines(
+    signals: Tensor, holes: Tensor, seed: int = 0, watch: Watch = nobody
+) -> Mapping[str, Tensor]:
+    """Return the signals restored by each method of `coopkit.inpainting`, which know no data."""
+    restored = {}
+    for number, (name, method) in enumerate(METHODS.items()):
+        watch(f"filling by {name}", number, len(METHODS))
+        restored[name] = method(signals, holes, seed)
+    return restored
+
+
+__all__ = ["InpaintingSettings", "Restored", "baselines", "inpaint", "restoration_error"]

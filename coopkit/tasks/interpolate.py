@@ -1,0 +1,117 @@
+"""Paths between latents, and what the generator draws along them."""
+
+from typing import Literal, get_args
+
+import attrs
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from coopkit.steps import revise
+from coopkit.targets import squared_norm
+from coopkit.tasks.chains import stream
+from coopkit.tasks.infer import drawn_from
+from coopkit.tasks.trained import Trained, generator_of, revision_of
+
+Path = Literal["linear", "spherical"]
+PATHS: tuple[Path, ...] = get_args(Path)
+PATHS_OF_FRAMES = "(paths frames) ... -> paths frames ..."
+
+
+@attrs.frozen(eq=False)
+class Interpolation:
+    """Signals along paths between latents, in the units of training.
+
+    Attributes:
+        latents: (paths, frames, *latent), the ends included.
+        initial: g(X), (paths, frames, channels, height, width).
+        revised: the same revised by the descriptor; None where there is none.
+    """
+
+    latents: Tensor
+    initial: Tensor
+    revised: Tensor | None
+
+
+def interpolate(
+    trained: Trained,
+    first: Tensor,
+    last: Tensor,
+    frames: int = 8,
+    path: Path = "spherical",
+    *,
+    seed: int = 0,
+    steps: int | None = None,
+) -> Interpolation:
+    """Return what the pair draws along paths from each of `first` to its partner of `last`.
+
+    Each frame is drawn by the generator and, where there is a descriptor, revised as a chain of its
+    own.
+
+    Args:
+        trained: from `coopkit.load`.
+        first: latents, (paths, *latent).
+        last: latents, (paths, *latent).
+        frames: of each path, 2 or more, the ends included.
+        path: "linear", or "spherical", which stays where X ~ N(0, I) has its mass.
+        seed: of the revision.
+        steps: l_D; as in training if left out.
+
+    Raises:
+        RunError: the run has no generator.
+        ValueError: there are fewer than 2 frames.
+    """
+    if frames < 2:
+        raise ValueError(f"frames is {frames}; a path has 2 or more, its ends")
+    generator_of(trained)
+    shares = torch.linspace(0, 1, frames, device=first.device)
+    along = linear if path == "linear" else spherical
+    latents = torch.stack([along(first, last, float(share)) for share in shares], dim=1)
+    initial = drawn_from(trained, latents.flatten(0, 1))
+    revised = None
+    if trained.descriptor is not None:
+        f, std, sampler = revision_of(trained)
+        planned = trained.recipe.settings(max(trained.iteration - 1, 0)).revision_steps
+        rng = stream(seed, "revision", trained.device)
+        steps = planned if steps is None else steps
+        revised = revise(f, std, sampler, initial, steps, rng).revised
+        revised = rearrange(revised, PATHS_OF_FRAMES, frames=frames)
+    return Interpolation(latents, rearrange(initial, PATHS_OF_FRAMES, frames=frames), revised)
+
+
+def linear(first: Tensor, last: Tensor, share: float) -> Tensor:
+    """Return (1 − t) X₀ + t X₁."""
+    return torch.lerp(first, last, share)
+
+
+def spherical(first: Tensor, last: Tensor, share: float) -> Tensor:
+    """Return the point on the great circle from X₀ to X₁, its norm between theirs linearly.
+
+    sin((1 − t) ω)/sin ω · X₀/‖X₀‖ + sin(t ω)/sin ω · X₁/‖X₁‖, times (1 − t)‖X₀‖ + t‖X₁‖, for the
+    angle ω between them. Where they are parallel it is the linear path.
+    """
+    shape = (-1, *[1] * (first.ndim - 1))
+    norms = [squared_norm(x).sqrt().reshape(shape) for x in (first, last)]
+    units = [x / norm.clamp(min=1e-12) for x, norm in zip((first, last), norms, strict=True)]
+    cosine = (units[0] * units[1]).flatten(1).sum(1).clamp(-1, 1)
+    angle = torch.arccos(cosine).reshape(shape)
+    sine = torch.sin(angle)
+    weights = [torch.sin((1 - share) * angle) / sine, torch.sin(share * angle) / sine]
+    direction = weights[0] * units[0] + weights[1] * units[1]
+    curved = direction * torch.lerp(norms[0], norms[1], share)
+    return torch.where(sine.abs() > 1e-4, curved, linear(first, last, share))
+
+
+def random_ends(trained: Trained, paths: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Return the ends of paths between latents X ~ N(0, I), (paths, *latent) each.
+
+    Raises:
+        RunError: the run has no generator.
+    """
+    latent_shape, _ = generator_of(trained)
+    rng = stream(seed, "ends", trained.device)
+    ends = torch.randn((2, paths, *latent_shape), generator=rng, device=rng.device)
+    return ends[0], ends[1]
+
+
+__all__ = ["PATHS", "Interpolation", "interpolate", "random_ends"]
