@@ -226,11 +226,14 @@ def restore(
             restored = method(trained, given.signals, holes, watch=watch, **how)
             by_name = {"coopkit": restored.signals}
             if compare:
-                by_name |= baselines(given.signals, holes, how["seed"], watch)
+                others = baselines(given.signals, holes, how["seed"], watch)
+                by_name |= others.restored
         figures = errors_of(by_name, given, holes, trained.mean)
         write_json({"mask": mask, **how, "errors": figures}, writing / FIGURES)
         save_pictures(writing, trained, given, holes, restored)
     out.print(table_of(figures))
+    for name, reason in others.refused.items() if compare else ():
+        say(f"{name} is left out: {reason}")
     say(f"wrote {folder}")
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import attrs
 from torch import Tensor
 
-from coopkit.data import find_images, load_images, to_signals
+from coopkit.data import PHOTOGRAPHS, find_images, load_images, to_signals
+from coopkit.errors import DataError
 from coopkit.tasks.trained import Trained
 
 
@@ -34,6 +35,8 @@ def read_given(trained: Trained, source: str | Path) -> Given:
     Raises:
         DataError: there is no image, or one that cannot be read or is too small.
     """
+    if str(source) not in PHOTOGRAPHS and not Path(source).expanduser().exists():
+        raise DataError(f"the images {str(source)!r} are no file, no folder and no packaged name")
     channels, height, width = trained.signal_shape
     table = attrs.evolve(
         trained.recipe.data,

@@ -8,7 +8,6 @@ import torch
 from attrs.validators import ge, gt, optional
 from einops import rearrange, repeat
 from torch import Tensor
-from torch.func import jvp, vjp
 
 from coopkit.builtin.langevin import Langevin
 from coopkit.derivatives import Function
@@ -123,11 +122,22 @@ def stable_step_size(
     largest = torch.zeros(PROBES, device=rng.device)
     for _ in range(POWERS):
         direction = direction / norms(direction)
-        along = jvp(g, (x,), (direction,))[1]
-        (direction,) = vjp(g, x)[1](along)
-        largest = norms(direction).flatten()
+        direction = curved(g, x, direction)
+        largest = squared_norm(direction).sqrt()
     curvature = 1 + float(largest.max()) / noise_std**2
     return 1 / math.sqrt(curvature)
+
+
+def curved(g: Function, x: Tensor, direction: Tensor) -> Tensor:
+    """Return (∂g/∂X)ᵀ ∂g/∂X · direction of each chain, of the shape of x."""
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        drawn = g(x)
+        toward = torch.zeros_like(drawn).requires_grad_()
+        (pulled,) = torch.autograd.grad(drawn, x, toward, create_graph=True)
+        (along,) = torch.autograd.grad(pulled, toward, direction)
+        (result,) = torch.autograd.grad(drawn, x, along)
+    return result
 
 
 def norms(x: Tensor) -> Tensor:

@@ -132,15 +132,43 @@ def restoration_error(
     return (apart * inside).sum((1, 2)) / inside.sum((1, 2))
 
 
-def baselines(
-    signals: Tensor, holes: Tensor, seed: int = 0, watch: Watch = nobody
-) -> Mapping[str, Tensor]:
-    """Return the signals restored by each method of `coopkit.inpainting`, which know no data."""
-    restored = {}
+@attrs.frozen
+class Baselines:
+    """What the methods of `coopkit.inpainting` do, which know no data.
+
+    Attributes:
+        restored: by method, the signals with their holes filled.
+        refused: by method, why it cannot fill these holes.
+    """
+
+    restored: Mapping[str, Tensor]
+    refused: Mapping[str, str]
+
+
+def baselines(signals: Tensor, holes: Tensor, seed: int = 0, watch: Watch = nobody) -> Baselines:
+    """Return the signals restored by each method that can.
+
+    Args:
+        signals: (n, channels, height, width); what stands in a hole is not read.
+        holes: (n, height, width), boolean, True where a pixel is occluded.
+        seed: of the methods that draw.
+        watch: told how far it is.
+    """
+    restored, refused = {}, {}
     for number, (name, method) in enumerate(METHODS.items()):
         watch(f"filling by {name}", number, len(METHODS))
-        restored[name] = method(signals, holes, seed)
-    return restored
+        try:
+            restored[name] = method(signals, holes, seed)
+        except ValueError as error:
+            refused[name] = str(error)
+    return Baselines(restored, refused)
 
 
-__all__ = ["InpaintingSettings", "Restored", "baselines", "inpaint", "restoration_error"]
+__all__ = [
+    "Baselines",
+    "InpaintingSettings",
+    "Restored",
+    "baselines",
+    "inpaint",
+    "restoration_error",
+]

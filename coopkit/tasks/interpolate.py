@@ -99,7 +99,7 @@ def spherical(first: Tensor, last: Tensor, share: float) -> Tensor:
     weights = [torch.sin((1 - share) * angle) / sine, torch.sin(share * angle) / sine]
     direction = weights[0] * units[0] + weights[1] * units[1]
     curved = direction * torch.lerp(norms[0], norms[1], share)
-    return torch.where(sine.abs() > 1e-4, curved, linear(first, last, share))
+    return torch.where(sine.abs() > 1e-3, curved, linear(first, last, share))
 
 
 def random_ends(trained: Trained, paths: int, seed: int = 0) -> tuple[Tensor, Tensor]:

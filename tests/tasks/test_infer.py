@@ -1,0 +1,136 @@
+"""Inference with a linear generator, whose posterior is Gaussian and known."""
+
+import attrs
+import pytest
+import torch
+from tasks.linear import LATENT, SHAPE, LinearG, linear_pair
+from torch import Tensor
+
+from coopkit.builtin.langevin import Langevin
+from coopkit.errors import RunError
+from coopkit.tasks.infer import InferenceSettings, drawn_from, infer_latents, stable_step_size
+from coopkit.tasks.reconstruct import reconstruct
+from coopkit.tasks.trained import Trained
+
+
+def posterior(pair: Trained, signal: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and precision of p(X | the observed entries of Y), equation (10)."""
+    g, rows = pair.generator, observed.flatten()
+    weight, off = g.weight.detach()[rows], (signal.flatten() - g.offset.detach())[rows]
+    variance = pair.recipe.generator.architecture.noise_std**2
+    precision = torch.eye(LATENT) + weight.T @ weight / variance
+    return torch.linalg.solve(precision, weight.T @ off / variance), precision
+
+
+@pytest.fixture
+def pair() -> Trained:
+    return linear_pair()
+
+
+@pytest.fixture
+def signals() -> Tensor:
+    return torch.randn((2, *SHAPE), generator=torch.Generator().manual_seed(3))
+
+
+@pytest.mark.parametrize("hidden", [0, 9])
+def test_chains_have_the_law_of_the_posterior(pair: Trained, signals: Tensor, hidden: int):
+    observed = torch.ones_like(signals, dtype=torch.bool)
+    observed.flatten(1)[:, :hidden] = False
+    signals.flatten(1)[:, :hidden] = torch.nan
+    chains, size = 3000, 0.25
+    settings = InferenceSettings(steps=150, chains=chains, step_size=size, batch=2000)
+    latents = infer_latents(pair, signals, settings, observed=observed)
+    assert latents.shape == (2, chains, LATENT)
+    for own, signal, seen in zip(latents, signals, observed, strict=True):
+        mean, precision = posterior(pair, signal, seen)
+        # Langevin dynamics has the variance of P (1 − δ²P/4) in place of P.
+        law = torch.linalg.inv(precision @ (torch.eye(LATENT) - size**2 / 4 * precision))
+        error = (own.mean(0) - mean) / (law.diagonal() / chains).sqrt()
+        assert error.abs().max() < 5
+        spread = (law.diagonal()[:, None] * law.diagonal() + law**2) / chains
+        assert ((own.T.cov() - law) / spread.sqrt()).abs().max() < 5
+
+
+def test_descent_ends_at_the_mode(pair: Trained, signals: Tensor):
+    everything = torch.ones(SHAPE, dtype=torch.bool)
+    found = infer_latents(pair, signals, InferenceSettings(steps=400, temperature=0))
+    modes = torch.stack([posterior(pair, signal, everything)[0] for signal in signals])
+    torch.testing.assert_close(found[:, 0], modes, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("std", [0.1, 0.5, 30.0])
+def test_step_size_is_that_of_the_steepest_direction(std: float):
+    g = linear_pair().generator
+    weight = g.weight.detach()
+    largest = torch.linalg.eigvalsh(weight.T @ weight / std**2).max()
+    rng = torch.Generator().manual_seed(0)
+    found = stable_step_size(g, (LATENT,), std, rng)
+    assert found == pytest.approx(float((1 + largest) ** -0.5), rel=0.02)
+
+
+def test_step_size_where_the_generator_is_constant():
+    g = LinearG(torch.zeros(20, LATENT), torch.zeros(20))
+    assert stable_step_size(g, (LATENT,), 0.3, torch.Generator()) == 1
+
+
+def test_batches_and_seeds(pair: Trained, signals: Tensor):
+    settings = InferenceSettings(steps=5, chains=3, temperature=0)
+    whole = infer_latents(pair, signals, settings, seed=1)
+    parts = infer_latents(pair, signals, attrs.evolve(settings, batch=4), seed=1)
+    torch.testing.assert_close(whole, parts)
+    assert not whole.equal(infer_latents(pair, signals, settings, seed=2))
+
+
+def test_recipe_s_own_sampler_is_used_unless_another_is_asked(
+    pair: Trained, signals: Tensor, monkeypatch: pytest.MonkeyPatch
+):
+    used = []
+    step = Langevin.step
+    monkeypatch.setattr(
+        Langevin, "step", lambda self, *state: used.append(self.step_size) or step(self, *state)
+    )
+    own = linear_pair(0.5, 1.0, "inference.steps=2", "inference.step_size=0.125")
+    infer_latents(own, signals, InferenceSettings(steps=1))
+    infer_latents(own, signals, InferenceSettings(steps=1, step_size=0.5))
+    infer_latents(pair, signals, InferenceSettings(steps=1))
+    rng = torch.Generator().manual_seed(0)
+    expected = stable_step_size(pair.generator, (LATENT,), 0.5, rng)
+    assert used == [0.125, 0.5, pytest.approx(expected, rel=0.01)]
+
+
+def test_progress_is_told(pair: Trained, signals: Tensor):
+    told: list[tuple[str, int, int | None]] = []
+    settings = InferenceSettings(steps=25, batch=1)
+    infer_latents(pair, signals, settings, watch=lambda *said: told.append(said))
+    assert [done for _, done, _ in told] == [0, 10, 20, 25, 35, 45, 50]
+    assert {total for *_, total in told} == {50}
+
+
+def test_reconstruction_takes_the_closest_chain(pair: Trained, signals: Tensor):
+    settings = InferenceSettings(steps=3, chains=4)
+    latents = infer_latents(pair, signals, settings, seed=5)
+    found = reconstruct(pair, signals, settings, seed=5)
+    for number, own in enumerate(latents):
+        errors = (drawn_from(pair, own) - signals[number]).abs().mean((1, 2, 3))
+        assert found.error[number] == errors.min()
+        assert found.latents[number].equal(own[errors.argmin()])
+        assert found.signals[number].equal(drawn_from(pair, own)[errors.argmin()])
+
+
+def test_reconstruction_of_what_the_generator_drew(pair: Trained):
+    drawn = drawn_from(pair, torch.randn(3, LATENT, generator=torch.Generator().manual_seed(1)))
+    settings = InferenceSettings(steps=800, temperature=0, noise_std=0.02)
+    assert reconstruct(pair, drawn, settings).error.max() < 1e-3
+
+
+def test_divergence_is_one_sentence(pair: Trained, signals: Tensor):
+    with pytest.raises(RunError, match="diverged; try a smaller step size"):
+        infer_latents(pair, signals, InferenceSettings(steps=300, step_size=5.0))
+
+
+def test_run_without_generator(pair: Trained, signals: Tensor):
+    alone = attrs.evolve(pair, generator=None)
+    with pytest.raises(RunError, match="has no generator"):
+        infer_latents(alone, signals)
+    with pytest.raises(RunError, match="has no generator"):
+        drawn_from(alone, signals)

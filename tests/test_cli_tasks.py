@@ -1,0 +1,192 @@
+"""The commands over the tasks: what they write, and what they refuse."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from coopkit.cli import main
+from coopkit.recipe import Recipe
+from coopkit.training import run
+
+TINY = Path(__file__).parent / "tiny"
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a finished run of each algorithm, and two folders of images."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name in ("descriptor", "generator", "cooperative"):
+        run(Recipe.read(TINY / f"{name}.toml", ["data.resize=fit"]), folder / name)
+    rng = np.random.default_rng(0)
+    for number in range(5):
+        pixels = rng.integers(0, 256, (8, 8), dtype=np.uint8)
+        place = folder / ("images" if number < 3 else "others") / f"{number}.png"
+        place.parent.mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(place)
+    return folder
+
+
+@pytest.fixture
+def call(
+    runs: Path,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Call:
+    """Return the command line as a function; arguments that open with @ lie beside the runs."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        status = 0
+        try:
+            main([str(runs / a[1:]) if a.startswith("@") else a for a in arguments])
+        except SystemExit as error:
+            status = int(error.code or 0)
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return run
+
+
+def size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
+
+
+def test_sample_writes_single_files(call: Call, tmp_path: Path):
+    status, _, said = call("sample", "@cooperative", "-n", "3", "--files", "each")
+    assert (status, said) == (0, "wrote sheet.png\nwrote 6 pictures into each\n")
+    names = sorted(path.name for path in (tmp_path / "each").iterdir())
+    assert names == [f"S{kind}-0000{number}.png" for kind in (1, 2) for number in range(3)]
+    assert size(tmp_path / "each" / names[0]) == (8, 8)
+    status, _, said = call("sample", "@cooperative", "--files", "each")
+    assert (status, said) == (2, "coopkit: --files each is not empty; give a new folder\n")
+
+
+def test_sample_of_another_size(call: Call, tmp_path: Path):
+    assert call("sample", "@cooperative", "--size", "16x24", "-n", "1", "--files", "a")[0] == 0
+    assert size(tmp_path / "a" / "S2-00000.png") == (24, 16)
+    assert call("sample", "@cooperative", "--size", "12", "-n", "1", "--files", "b")[0] == 0
+    assert size(tmp_path / "b" / "S2-00000.png") == (12, 12)
+    status, _, said = call("sample", "@cooperative", "--size", "big")
+    assert status == 2
+    assert "'big' is no size; give pixels, such as 512 or 256x512" in said
+
+
+def test_interpolate(call: Call, tmp_path: Path):
+    arguments = ("interpolate", "@cooperative", "-n", "2", "--frames", "3", "--gif", "p.gif")
+    assert call(*arguments)[0] == 0
+    with Image.open(tmp_path / "p.gif") as moving:
+        assert moving.n_frames == 4
+    assert size(tmp_path / "paths.png")[0] > 2 * 3 * 128
+    status, _, said = call(*arguments[:-1], "p.mp4")
+    assert (status, said) == (2, "coopkit: --gif p.mp4: the name must end in .gif\n")
+
+
+def test_interpolate_between_images(call: Call, tmp_path: Path):
+    ends = ("--images", "@images/0.png", "@images/1.png")
+    assert call("interpolate", "@generator", *ends, "--out", "two.png")[0] == 0
+    assert (tmp_path / "two.png").is_file()
+
+
+def test_reconstruct(call: Call, tmp_path: Path):
+    arguments = ("reconstruct", "@generator", "--images", "@images", "--steps", "5", "--out", "r")
+    status, _, said = call(*arguments)
+    assert status == 0
+    figures = json.loads((tmp_path / "r" / "figures.json").read_text())
+    assert list(figures["images"]) == ["0", "1", "2"]
+    mean = sum(figures["images"].values()) / 3
+    assert figures["mean_absolute_error"] == pytest.approx(mean, rel=1e-5)
+    assert f"off by {mean:.4f}" in said
+    assert size(tmp_path / "r" / "reconstructed" / "1.png") == (8, 8)
+    assert (tmp_path / "r" / "sheet.png").is_file()
+    status, _, said = call(*arguments)
+    assert (status, said) == (2, "coopkit: r already holds results; --overwrite replaces them\n")
+    assert call(*arguments, "--overwrite")[0] == 0
+
+
+def test_inpaint_beside_the_baselines(call: Call, tmp_path: Path, runs: Path):
+    arguments = ("--images", "@images", "--mask", "3", "--steps", "5", "--chains", "2")
+    status, said, _ = call("inpaint", "@cooperative", *arguments, "--compare", "--out", "i")
+    assert status == 0
+    figures = json.loads((tmp_path / "i" / "figures.json").read_text())
+    assert figures["mask"] == "3"
+    assert len(figures["errors"]) >= 9
+    for name, errors in figures["errors"].items():
+        assert name in said
+        assert errors["zero_to_one"] == pytest.approx(errors["minus_one_to_one"] / 2)
+        mean = sum(errors["images"].values()) / 3
+        assert errors["minus_one_to_one"] == pytest.approx(mean, rel=1e-5)
+    with Image.open(tmp_path / "i" / "restored" / "0.png") as restored:
+        changed = np.asarray(restored) != np.asarray(Image.open(runs / "images" / "0.png"))
+    assert 0 < changed.sum() <= 9
+
+
+@pytest.mark.parametrize("command", [("complete",), ("inpaint", "--by", "descriptor")])
+def test_complete_by_the_descriptor(call: Call, tmp_path: Path, command: tuple[str, ...]):
+    arguments = ("@descriptor", "--images", "@images", "--mask", "3", "--steps", "5")
+    assert call(command[0], *arguments, *command[1:], "--out", "c")[0] == 0
+    assert (tmp_path / "c" / "sheet.png").is_file()
+
+
+def test_energy_ranks_and_tells_apart(call: Call, tmp_path: Path):
+    arguments = ("--images", "@images", "--against", "@others", "--show", "2", "--out", "e.json")
+    status, said, _ = call("energy", "@cooperative", *arguments)
+    assert status == 0
+    figures = json.loads((tmp_path / "e.json").read_text())
+    ranked = [row["energy"] for row in figures["images"]]
+    assert ranked == sorted(ranked, reverse=True)
+    assert len(ranked) == 5
+    assert f"AUROC of the energy: {figures['auroc']['energy']:.4f}" in said
+    assert len([line for line in said.splitlines() if "images:" in line or "others:" in line]) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("inpaint", "@descriptor", "--images", "@images", "--mask", "3"), "has no generator"),
+        (("complete", "@generator", "--images", "@images", "--mask", "3"), "has no descriptor"),
+        (("energy", "@generator", "--images", "@images"), "has no descriptor"),
+        (("interpolate", "@descriptor"), "has no generator"),
+        (("reconstruct", "@nothing", "--images", "@images", "--out", "x"), "holds no run"),
+        (("inpaint", "@generator", "--images", "@no", "--mask", "3"), "are no file, no folder"),
+        (("inpaint", "@generator", "--images", "@images", "--mask", "8"), "give one of 1 to 7"),
+        (("inpaint", "@generator", "--images", "@images", "--mask", "x"), "neither a number"),
+        (
+            (
+                *("inpaint", "@cooperative", "--images", "@images", "--mask", "3"),
+                *("--by", "descriptor", "--blend"),
+            ),
+            "--blend is of no use with --by descriptor",
+        ),
+        (("sample", "@cooperative", "--out", "x.txt"), "must end in an image format"),
+    ],
+)
+def test_mistake_is_answered_with_one_sentence(
+    call: Call, tmp_path: Path, runs: Path, arguments: tuple[str, ...], says: str
+):
+    status, _, said = call(*arguments)
+    assert status == 2
+    assert says in said
+    assert "Traceback" not in said
+    assert not list(tmp_path.iterdir())
+    assert not list(runs.rglob(".writing*"))
+
+
+def test_a_folder_of_other_things_is_never_replaced(call: Call, tmp_path: Path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    arguments = ("--images", "@images", "--mask", "3", "--steps", "2", "--out", "mine")
+    status, _, said = call("complete", "@descriptor", *arguments, "--overwrite")
+    assert (status, said) == (
+        2,
+        "coopkit: mine holds what is no result of this command; give another --out\n",
+    )
+    assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
