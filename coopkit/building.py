@@ -2,6 +2,7 @@
 
 import atexit
 import copy
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from coopkit.interfaces import Shape
 from coopkit.iterations import Learner, Streams
 from coopkit.recipe import Recipe
 from coopkit.sections import Network
+from coopkit.starting import unexpanded
 from coopkit.streams import stream_seed
 from coopkit.targets import frozen
 
@@ -71,6 +73,8 @@ def build_network(recipe: Recipe, kind: str, shape: Shape) -> nn.Module:
             network: nn.Module = architecture.build(shape)
         except ValueError as error:
             raise RecipeError("recipe", [f"{kind} cannot be built: {error}"]) from error
+    if getattr(recipe, kind).start:
+        return unexpanded(network, math.prod(architecture.latent_shape(shape)))
     return network
 
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from coopkit.errors import RunError
 
 TEMPORARY = ".writing-"
+CHECKPOINTS = "checkpoints"
 
 
 @attrs.frozen(eq=False)

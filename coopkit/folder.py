@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from coopkit.checkpoint import TEMPORARY, list_checkpoints
+from coopkit.checkpoint import CHECKPOINTS, TEMPORARY, list_checkpoints
 from coopkit.errors import RunError
 from coopkit.recipe import Recipe
 
@@ -14,7 +14,6 @@ ENVIRONMENT_FILE = "environment.json"
 FAST_FILE = "fast.json"
 METRICS_FILE = "metrics.jsonl"
 SHEETS = "sheets"
-CHECKPOINTS = "checkpoints"
 
 
 def check_folder(recipe: Recipe, folder: Path, resume: bool, overwrite: bool) -> list[Path]:

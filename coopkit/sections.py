@@ -7,7 +7,7 @@ from typing import Any, Literal
 import attrs
 from attrs.validators import ge, gt
 
-from coopkit.conversion import quoted, refuse, shorten
+from coopkit.conversion import convert, quoted, refuse, shorten
 from coopkit.data import DIGITS, PHOTOGRAPHS, DataTable
 from coopkit.interfaces import Sampler, Schedule
 from coopkit.optimizers import Capped, OptimizerTable, TorchOptimizer
@@ -45,10 +45,17 @@ class Chain:
 
 @attrs.frozen
 class Network:
-    """The tables [descriptor] and [generator]: an architecture, its fields, and an optimiser."""
+    """The tables [descriptor] and [generator]: an architecture, its fields, and an optimiser.
+
+    Attributes:
+        architecture: the class of a plugin, with its fields.
+        optimizer: of its weights.
+        start: the folder of a run whose generator it begins from; empty for weights of its own.
+    """
 
     architecture: Any
     optimizer: Scheduled[OptimizerTable]
+    start: str = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -154,13 +161,20 @@ def structure_chain(raw: Raw, iterations: int) -> Chain:
     return Chain(*parts)
 
 
+NETWORK_KEYS = {
+    "descriptor": ("architecture", "optimizer"),
+    "generator": ("architecture", "optimizer", "start"),
+}
+"""What in a network's table is the recipe's own."""
+
+
 def structure_network(kind: str, raw: Raw, iterations: int) -> Network:
     """Check a network's table: `architecture` and `optimizer` are the recipe's own keys."""
     problems: list[tuple[str, str]] = []
     parts: list[Any] = []
     try:
         cls = find_class(kind, raw)
-        own = {key: raw[key] for key in raw if key not in ("architecture", "optimizer")}
+        own = {key: raw[key] for key in raw if key not in NETWORK_KEYS[kind]}
         parts.append(structure(cls, own))
     except TableProblems as error:
         problems += error.items
@@ -168,6 +182,13 @@ def structure_network(kind: str, raw: Raw, iterations: int) -> Network:
         parts.append(structure_optimizer(raw.get("optimizer", {}), iterations))
     except TableProblems as error:
         problems += error.under("optimizer")
+    try:
+        start = convert(raw.get("start", ""), str) if kind == "generator" else ""
+        parts.append(start and resolve_folder("start", start))
+    except TableProblems as error:
+        problems += error.items
+    except ValueError as error:
+        problems.append(("start", str(error)))
     if problems:
         raise TableProblems(problems)
     return Network(*parts)
@@ -229,7 +250,9 @@ def resolve(part: Any) -> dict[str, Any]:
         return {**name, **resolve(part.steps), **resolve(part.sampler)}
     if isinstance(part, Network):
         name = {"architecture": part.architecture.name}
-        return {**name, **resolve(part.architecture), "optimizer": resolve(part.optimizer)}
+        start = {"start": part.start} if part.start else {}
+        own = {**name, **start, **resolve(part.architecture)}
+        return {**own, "optimizer": resolve(part.optimizer)}
     if isinstance(part, Scheduled):
         values = resolve(part.table)
         for key, schedule in part.schedules.items():
@@ -253,8 +276,17 @@ def resolve_source(source: str) -> str:
         raise TableProblems([("source", "must not be empty")])
     if source in (*PHOTOGRAPHS, DIGITS):
         return source
+    return resolve_folder("source", source)
+
+
+def resolve_folder(key: str, folder: str) -> str:
+    """Return a path that means the same from any folder.
+
+    Raises:
+        TableProblems: it is in the home folder of a user who is not there.
+    """
     try:
-        return str(Path(source).expanduser().absolute())
+        return str(Path(folder).expanduser().absolute())
     except RuntimeError as error:
-        problem = f"is in the home folder of nobody: {shorten(repr(source), 100)}"
-        raise TableProblems([("source", problem)]) from error
+        problem = f"is in the home folder of nobody: {shorten(repr(folder), 100)}"
+        raise TableProblems([(key, problem)]) from error

@@ -23,11 +23,11 @@ from coopkit.building import (
     own_part,
     seeded,
 )
-from coopkit.checkpoint import list_checkpoints, load_checkpoint
+from coopkit.checkpoint import CHECKPOINTS, list_checkpoints, load_checkpoint
 from coopkit.data import Images, load_images
 from coopkit.errors import DivergedError, RecipeError
 from coopkit.fast import Preparation
-from coopkit.folder import CHECKPOINTS, FAST_FILE, check_folder, clear_run
+from coopkit.folder import FAST_FILE, check_folder, clear_run
 from coopkit.interrupts import stopping_signals
 from coopkit.iterations import Batch, Iteration, Learner, Streams
 from coopkit.optimizers import apply_settings
@@ -35,6 +35,7 @@ from coopkit.plugins import registry, watching
 from coopkit.recipe import Recipe
 from coopkit.resuming import restore
 from coopkit.sections import Network
+from coopkit.starting import begin_from
 from coopkit.streams import Order, stream_seed
 from coopkit.watchers import file_watchers
 
@@ -171,6 +172,8 @@ def run(
     training = build_run(recipe, folder, images)
     if resume and checkpoints:
         restore(training, load_checkpoint(checkpoints[-1]))
+    elif recipe.generator is not None and recipe.generator.start:
+        begin_from(training.learners["generator"].network, Path(recipe.generator.start))
     hooks = watching(registry().modules, (*file_watchers(), *watchers))
     if overwrite and training.is_main:
         clear_run(folder)

@@ -190,3 +190,10 @@ def test_a_folder_of_other_things_is_never_replaced(call: Call, tmp_path: Path):
         "coopkit: mine holds what is no result of this command; give another --out\n",
     )
     assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
+
+
+def test_fitted_prior(call: Call):
+    assert call("sample", "@generator", "-n", "2", "--prior", "fitted")[0] == 0
+    status, _, said = call("sample", "@cooperative", "--prior", "fitted")
+    assert status == 2
+    assert "keeps no latents of its data" in said

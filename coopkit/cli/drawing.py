@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from coopkit.cli.console import say, watching
-from coopkit.cli.results import check_picture, device_option, run_argument, seed_option
+from coopkit.cli.results import (
+    check_picture,
+    device_option,
+    load_with_prior,
+    prior_option,
+    run_argument,
+    seed_option,
+)
 from coopkit.errors import RunError
 
 if TYPE_CHECKING:
@@ -41,23 +48,24 @@ class Size(click.ParamType[tuple[int, int]]):
 @click.option("--steps", type=click.IntRange(min=0), help="Revision steps; as in training.")
 @seed_option
 @device_option
+@prior_option
 def sample(
     run_folder: Path,
     count: int | None,
     path: Path,
     files: Path | None,
     device: str,
+    prior: str,
     **how: Any,
 ) -> None:
     """Draw signals from the trained pair of RUN: S1 initial and S2 revised, side by side."""
     from coopkit.sheets import draw_sheet, save_image, save_signals
     from coopkit.tasks.sample import sample as draw
-    from coopkit.tasks.trained import load
 
     check_picture("--out", path)
     if files is not None and files.exists() and (not files.is_dir() or any(files.iterdir())):
         raise RunError(f"--files {files} is not empty; give a new folder")
-    trained = load(run_folder, device)
+    trained = load_with_prior(run_folder, device, prior)
     count = count or trained.recipe.run.chains
     with watching() as watch:
         drawn = draw(trained, count, watch=watch, **how)
@@ -93,6 +101,7 @@ def sample(
 @click.option("--steps", type=click.IntRange(min=0), help="Revision steps; as in training.")
 @seed_option
 @device_option
+@prior_option
 def interpolate(
     run_folder: Path,
     paths: int,
@@ -101,18 +110,18 @@ def interpolate(
     gif: Path | None,
     seed: int,
     device: str,
+    prior: str,
     **how: Any,
 ) -> None:
     """Draw what lies between latents of the generator of RUN, with and without revision."""
     from coopkit.sheets import draw_sheet, save_frames, save_image
     from coopkit.tasks.interpolate import interpolate as draw
     from coopkit.tasks.interpolate import random_ends
-    from coopkit.tasks.trained import load
 
     check_picture("--out", out)
     if gif is not None and gif.suffix.lower() != ".gif":
         raise RunError(f"--gif {gif}: the name must end in .gif")
-    trained = load(run_folder, device)
+    trained = load_with_prior(run_folder, device, prior)
     first, last = inferred(trained, ends, seed) if ends else random_ends(trained, paths, seed)
     drawn = draw(trained, first, last, seed=seed, **how)
     panels = {"g(X)": drawn.initial}

@@ -12,7 +12,9 @@ from coopkit.cli.results import (
     FIGURES,
     device_option,
     images_option,
+    load_with_prior,
     overwrite_option,
+    prior_option,
     results,
     run_argument,
     seed_option,
@@ -53,6 +55,7 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
 @inference_options
 @seed_option
 @device_option
+@prior_option
 @overwrite_option
 def reconstruct(
     run_folder: Path,
@@ -60,6 +63,7 @@ def reconstruct(
     folder: Path | None,
     seed: int,
     device: str,
+    prior: str,
     overwrite: bool,
     **inference: Any,
 ) -> None:
@@ -68,11 +72,10 @@ def reconstruct(
     from coopkit.tasks.given import read_given
     from coopkit.tasks.infer import InferenceSettings
     from coopkit.tasks.reconstruct import reconstruct as infer
-    from coopkit.tasks.trained import load
 
     folder = folder or run_folder / "reconstruct"
     with results(folder, overwrite) as writing:
-        trained = load(run_folder, device)
+        trained = load_with_prior(run_folder, device, prior)
         given = read_given(trained, source)
         with watching() as watch:
             found = infer(
@@ -113,6 +116,7 @@ def occlusion_options(command: Any) -> Any:
 
 @click.command()
 @occlusion_options
+@prior_option
 @inference_options
 @click.option("--blend", is_flag=True, help="Carry what g(X) is off by at its border into a hole.")
 @click.option(
@@ -179,6 +183,7 @@ def inference_settings(asked: dict[str, Any]) -> "InferenceSettings":
 
 def refuse_inference(asked: dict[str, Any]) -> None:
     """Refuse options that the descriptor has no use for, and take them out."""
+    asked.pop("prior")
     for name in ("noise_std", "blend", "revision_steps"):
         if asked.pop(name):
             option = {"revision_steps": "revise"}.get(name, name.replace("_", "-"))
@@ -216,10 +221,9 @@ def restore(
     from coopkit.tasks.given import read_given
     from coopkit.tasks.inpaint import baselines
     from coopkit.tasks.masks import holes_of
-    from coopkit.tasks.trained import load
 
     with results(folder, overwrite) as writing:
-        trained = load(run_folder, how.pop("device"))
+        trained = load_with_prior(run_folder, how.pop("device"), how.pop("prior", "standard"))
         given = read_given(trained, source)
         holes = holes_of(mask, len(given), trained.signal_shape, how["seed"])
         with watching() as watch:

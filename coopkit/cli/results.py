@@ -4,10 +4,14 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from coopkit.errors import RunError
+
+if TYPE_CHECKING:
+    from coopkit.tasks.trained import Trained
 
 FIGURES = "figures.json"
 
@@ -50,6 +54,19 @@ def results(folder: Path, overwrite: bool) -> Iterator[Path]:
         shutil.rmtree(writing, ignore_errors=True)
 
 
+def load_with_prior(run_folder: Path, device: str, prior: str) -> "Trained":
+    """Return a run with the prior of its latents that was asked for.
+
+    Raises:
+        RunError: there is no run, or nothing to fit a prior to.
+    """
+    from coopkit.tasks.prior import with_fitted_prior
+    from coopkit.tasks.trained import load
+
+    trained = load(run_folder, device)
+    return with_fitted_prior(trained) if prior == "fitted" else trained
+
+
 run_argument = click.argument("run_folder", metavar="RUN", type=Path)
 images_option = click.option(
     "--images", "source", required=True, metavar="DIR", help="A file, or a folder of images."
@@ -58,4 +75,10 @@ seed_option = click.option(
     "--seed", type=click.IntRange(min=0), default=0, help="Of all randomness; 0 if left out."
 )
 device_option = click.option("--device", default="cpu", help="A torch device, such as cuda.")
+prior_option = click.option(
+    "--prior",
+    type=click.Choice(["standard", "fitted"]),
+    default="standard",
+    help="Of the latents: N(0, I), or of the law that Algorithm 2 saw those of its data have.",
+)
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace earlier results.")

@@ -4,9 +4,9 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from coopkit.checkpoint import list_checkpoints
+from coopkit.checkpoint import CHECKPOINTS, list_checkpoints
 from coopkit.errors import RunError
-from coopkit.folder import CHECKPOINTS, ENVIRONMENT_FILE, FAST_FILE
+from coopkit.folder import ENVIRONMENT_FILE, FAST_FILE
 from coopkit.tasks.trained import run_recipe
 from coopkit.watchers.files import read_metrics
 

@@ -13,6 +13,7 @@ from coopkit.builtin.langevin import Langevin
 from coopkit.derivatives import Function
 from coopkit.errors import RunError
 from coopkit.interfaces import Sampler, Shape, Target
+from coopkit.starting import Expanded
 from coopkit.targets import InferenceTarget, frozen, squared_norm
 from coopkit.tasks.chains import Chains, stream
 from coopkit.tasks.trained import Trained, generator_of
@@ -29,8 +30,9 @@ class InferenceSettings:
     Attributes:
         steps: l_G, of each chain.
         chains: of each signal, each from its own X ~ N(0, I).
-        step_size: δ of Langevin dynamics; None takes the sampler of the recipe's [inference], or
-            without that table the δ that suits the generator's steepest direction.
+        step_size: δ of Langevin dynamics; None takes the sampler of the recipe's [inference], or,
+            without that table and where anything else was changed, the δ that suits the
+            generator's steepest direction.
         noise_std: σ, in the units of the signal; the generator's if left out.
         temperature: T of Langevin dynamics; 0 descends to a local mode.
         batch: chains at a time, which bounds the memory.
@@ -100,6 +102,7 @@ def sampler_of(
     """Return the recipe's sampler of G1, or Langevin dynamics of a step size that suits."""
     planned = trained.recipe.settings(max(trained.iteration - 1, 0))
     asked = settings.step_size or settings.noise_std or settings.temperature != 1
+    asked = asked or isinstance(trained.generator, Expanded)
     if planned.inference is not None and planned.inference_steps and not asked:
         return planned.inference
     size = settings.step_size

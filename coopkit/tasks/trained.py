@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from coopkit.building import build_network, new_preparation
-from coopkit.checkpoint import list_checkpoints, load_checkpoint, put_weights
+from coopkit.checkpoint import CHECKPOINTS, list_checkpoints, load_checkpoint, put_weights
 from coopkit.derivatives import Function
 from coopkit.errors import RunError
-from coopkit.folder import CHECKPOINTS, FAST_FILE, RECIPE_FILE
+from coopkit.folder import FAST_FILE, RECIPE_FILE
 from coopkit.interfaces import Kept, Sampler, Shape
 from coopkit.keeping import recall
 from coopkit.recipe import Recipe
@@ -33,6 +33,7 @@ class Trained:
         device: where all of it is.
         freeze: turns a network into a function of its input alone, for chains.
         kept: what the sampler of D1 kept of its chains, or None.
+        latents: of the examples, (n, *latent), after Algorithm 2, or None.
     """
 
     recipe: Recipe
@@ -45,6 +46,7 @@ class Trained:
     device: torch.device
     freeze: Freeze = frozen
     kept: Kept | None = None
+    latents: Tensor | None = None
 
 
 def run_recipe(folder: str | Path) -> Recipe:
@@ -107,6 +109,7 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Trained:
         device=device,
         freeze=new_preparation(recipe, Path(folder) / FAST_FILE) or frozen,
         kept=recall(memory, "revision"),
+        latents=memory.get("latents"),
     )
 
 

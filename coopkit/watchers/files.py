@@ -11,10 +11,9 @@ from typing import IO, TYPE_CHECKING, Any
 import attrs
 import torch
 
-from coopkit.checkpoint import TEMPORARY, save_checkpoint
+from coopkit.checkpoint import CHECKPOINTS, TEMPORARY, save_checkpoint
 from coopkit.errors import RunError
 from coopkit.folder import (
-    CHECKPOINTS,
     ENVIRONMENT_FILE,
     FAST_FILE,
     METRICS_FILE,

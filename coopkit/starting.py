@@ -1,0 +1,79 @@
+"""A generator that begins where another run has left its own."""
+
+from pathlib import Path
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from coopkit.checkpoint import CHECKPOINTS, list_checkpoints, load_checkpoint, put_weights
+from coopkit.errors import RunError
+
+
+class Expanded(nn.Module):
+    """g(μ + R Z) of a generator g, Z ~ N(0, I).
+
+    Attributes:
+        generator: g.
+        mean: μ, (d,).
+        root: R, (d, d), symmetric.
+    """
+
+    mean: Tensor
+    root: Tensor
+
+    def __init__(self, generator: nn.Module, mean: Tensor, root: Tensor) -> None:
+        super().__init__()
+        self.generator = generator
+        self.register_buffer("mean", mean)
+        self.register_buffer("root", root)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Return g(μ + R Z) of each chain."""
+        flat = rearrange(latents, "chains ... -> chains (...)")
+        moved = flat @ self.root + self.mean
+        drawn: Tensor = self.generator(moved.reshape(latents.shape))
+        return drawn
+
+
+def unexpanded(generator: nn.Module, entries: int) -> Expanded:
+    """Return a generator of latents of so many entries, with μ = 0 and R = I."""
+    return Expanded(generator, torch.zeros(entries), torch.eye(entries))
+
+
+def mean_and_root(latents: Tensor) -> tuple[Tensor, Tensor]:
+    """Return μ and Σ^½ of latents (n, ...), n ≥ 2: (d,) and (d, d).
+
+    With them in the generator, latents of mean 0 and covariance I draw what these drew: a step of
+    parameter-expanded EM (Liu, Rubin and Wu 1998), which leaves the family of densities as it is.
+    """
+    flat = rearrange(latents, "n ... -> n (...)").double()
+    values, axes = torch.linalg.eigh(flat.T.cov().reshape(flat.shape[1], -1))
+    root = (axes * values.clamp(min=0).sqrt()) @ axes.T
+    return flat.mean(0).float(), root.float()
+
+
+def begin_from(generator: nn.Module, folder: Path) -> None:
+    """Give an expanded generator the weights of another run, and the law of its latents.
+
+    A run that keeps no latents of its data, as Algorithm 2 does, gives N(0, I).
+
+    Raises:
+        RunError: there is no such run, or its generator is another one.
+    """
+    places = list_checkpoints(folder / CHECKPOINTS)
+    if not places:
+        raise RunError(f"generator.start: {folder} holds no run with a checkpoint")
+    state = load_checkpoint(places[-1])
+    if "generator" not in state.networks:
+        raise RunError(f"generator.start: the run {folder} has no generator")
+    own = generator.state_dict()
+    weights = {f"generator.{name}": value for name, value in state.networks["generator"].items()}
+    weights |= {name: own[name] for name in ("mean", "root")}
+    latents = state.training["memory"].get("latents")
+    if latents is not None and len(latents) > 1:
+        weights["mean"], weights["root"] = mean_and_root(latents)
+    put_weights(generator, weights, "generator")
+
+
+__all__ = ["Expanded", "begin_from", "mean_and_root", "unexpanded"]
