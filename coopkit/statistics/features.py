@@ -141,7 +141,7 @@ def coverage(real: Tensor, drawn: Tensor, neighbours: int = 3) -> Coverage:
         DataError: the features cannot be compared, or are too few.
 
     Source: Kynkäänniemi et al., "Improved precision and recall metric for assessing generative
-    models", 2019, equations (1) and (2).
+    models", 2019, section 2.
     """
     check_features(real, drawn, neighbours + 1)
     return Coverage(among(drawn, real, neighbours), among(real, drawn, neighbours))
