@@ -117,7 +117,8 @@ def test_inpaint_beside_the_baselines(call: Call, tmp_path: Path, runs: Path):
     status, said, _ = call("inpaint", "@cooperative", *arguments, "--compare", "--out", "i")
     assert status == 0
     figures = json.loads((tmp_path / "i" / "figures.json").read_text())
-    assert figures["mask"] == "3"
+    assert figures["asked"]["mask"] == "3"
+    assert figures["asked"]["chains"] == 2
     assert len(figures["errors"]) >= 9
     for name, errors in figures["errors"].items():
         assert name in said

@@ -81,7 +81,8 @@ def reconstruct(
             found = infer(
                 trained, given.signals, InferenceSettings(**inference), seed=seed, watch=watch
             )
-        figures = {
+        figures: dict[str, Any] = {
+            "asked": as_asked(),
             "mean_absolute_error": float(found.error.mean()),
             "images": dict(zip(given.names, found.error.tolist(), strict=True)),
         }
@@ -233,12 +234,18 @@ def restore(
                 others = baselines(given.signals, holes, how["seed"], watch)
                 by_name |= others.restored
         figures = errors_of(by_name, given, holes, trained.mean)
-        write_json({"mask": mask, **how, "errors": figures}, writing / FIGURES)
+        write_json({"asked": as_asked(), "errors": figures}, writing / FIGURES)
         save_pictures(writing, trained, given, holes, restored)
     out.print(table_of(figures))
     for name, reason in others.refused.items() if compare else ():
         say(f"{name} is left out: {reason}")
     say(f"wrote {folder}")
+
+
+def as_asked() -> dict[str, Any]:
+    """Return the options of the command, as JSON has them."""
+    options = click.get_current_context().params
+    return {key: str(value) if isinstance(value, Path) else value for key, value in options.items()}
 
 
 def errors_of(

@@ -13,7 +13,6 @@ from coopkit.builtin.langevin import Langevin
 from coopkit.derivatives import Function
 from coopkit.errors import RunError
 from coopkit.interfaces import Sampler, Shape, Target
-from coopkit.starting import Expanded
 from coopkit.targets import InferenceTarget, frozen, squared_norm
 from coopkit.tasks.chains import Chains, stream
 from coopkit.tasks.trained import Trained, generator_of
@@ -102,7 +101,7 @@ def sampler_of(
     """Return the recipe's sampler of G1, or Langevin dynamics of a step size that suits."""
     planned = trained.recipe.settings(max(trained.iteration - 1, 0))
     asked = settings.step_size or settings.noise_std or settings.temperature != 1
-    asked = asked or isinstance(trained.generator, Expanded)
+    asked = asked or trained.fitted_prior
     if planned.inference is not None and planned.inference_steps and not asked:
         return planned.inference
     size = settings.step_size

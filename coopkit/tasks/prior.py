@@ -28,7 +28,9 @@ def with_fitted_prior(trained: Trained) -> Trained:
             'runs by algorithm = "generator" do'
         )
     expanded = Expanded(trained.generator, *mean_and_root(trained.latents))
-    return attrs.evolve(trained, generator=expanded.to(trained.device).eval(), latents=None)
+    return attrs.evolve(
+        trained, generator=expanded.to(trained.device).eval(), latents=None, fitted_prior=True
+    )
 
 
 __all__ = ["with_fitted_prior"]

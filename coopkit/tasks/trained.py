@@ -34,6 +34,8 @@ class Trained:
         freeze: turns a network into a function of its input alone, for chains.
         kept: what the sampler of D1 kept of its chains, or None.
         latents: of the examples, (n, *latent), after Algorithm 2, or None.
+        fitted_prior: whether the generator is no longer the one that the recipe's [inference] was
+            meant for.
     """
 
     recipe: Recipe
@@ -47,6 +49,7 @@ class Trained:
     freeze: Freeze = frozen
     kept: Kept | None = None
     latents: Tensor | None = None
+    fitted_prior: bool = False
 
 
 def run_recipe(folder: str | Path) -> Recipe:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from coopkit.builtin.langevin import Langevin
 from coopkit.errors import RunError
+from coopkit.starting import unexpanded
 from coopkit.tasks.infer import InferenceSettings, drawn_from, infer_latents, stable_step_size
 from coopkit.tasks.reconstruct import reconstruct
 from coopkit.tasks.trained import Trained
@@ -95,7 +96,9 @@ def test_recipe_s_own_sampler_is_used_unless_another_is_asked(
     infer_latents(pair, signals, InferenceSettings(steps=1))
     rng = torch.Generator().manual_seed(0)
     expected = stable_step_size(pair.generator, (LATENT,), 0.5, rng)
-    assert used == [0.125, 0.5, pytest.approx(expected, rel=0.01)]
+    begun = attrs.evolve(own, generator=unexpanded(own.generator, LATENT))
+    infer_latents(begun, signals, InferenceSettings(steps=1))
+    assert used == [0.125, 0.5, pytest.approx(expected, rel=0.01), 0.125]
 
 
 def test_progress_is_told(pair: Trained, signals: Tensor):
