@@ -195,6 +195,7 @@ def test_a_folder_of_other_things_is_never_replaced(call: Call, tmp_path: Path):
 
 def test_fitted_prior(call: Call):
     assert call("sample", "@generator", "-n", "2", "--prior", "fitted")[0] == 0
+    assert call("evaluate", "@generator", "-n", "2", "--prior", "fitted")[0] == 0
     status, _, said = call("sample", "@cooperative", "--prior", "fitted")
     assert status == 2
     assert "keeps no latents of its data" in said

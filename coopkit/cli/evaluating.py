@@ -8,7 +8,13 @@ import click
 from rich.table import Table
 
 from coopkit.cli.console import out, plain, say, watching, write_json
-from coopkit.cli.results import device_option, images_option, run_argument
+from coopkit.cli.results import (
+    device_option,
+    images_option,
+    load_with_prior,
+    prior_option,
+    run_argument,
+)
 
 if TYPE_CHECKING:
     from coopkit.statistics.networks import Range
@@ -27,6 +33,7 @@ RANGES = ("[-1, 1]", "[0, 1]")
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Of all randomness.")
 @click.option("--steps", type=click.IntRange(min=0), help="Revision steps; as in training.")
 @click.option("--device", default="cpu", help="A torch device, such as cuda.")
+@prior_option
 @click.option("--out", "path", type=Path, help="A JSON file to write the figures to.")
 def evaluate(
     run_folder: Path,
@@ -34,6 +41,7 @@ def evaluate(
     size: int,
     values: "Range",
     device: str,
+    prior: str,
     path: Path | None,
     **how: Any,
 ) -> None:
@@ -44,9 +52,8 @@ def evaluate(
     """
     from coopkit.statistics.networks import load_network
     from coopkit.tasks.evaluate import evaluate as measure
-    from coopkit.tasks.trained import load
 
-    trained = load(run_folder, device)
+    trained = load_with_prior(run_folder, device, prior)
     network = None if features is None else load_network(features, size, values, device)
     with watching() as watch:
         found = measure(trained, network=network, watch=watch, **how)
