@@ -100,7 +100,10 @@ def restored(runs: list[Path]) -> list[str]:
     heads = " | ".join(f"M{size} | over best" for size in SIZES)
     rows = [f"| restored by | {heads} |", "| --- |" + " --- |" * 2 * len(SIZES)]
     for row, found in sorted(errors.items(), key=lambda item: sum(item[1].values())):
-        cells = [f"{found[size]:.4f} | {found[size] / best[size]:.3f}" for size in SIZES]
+        cells = [
+            f"{found[size]:.4f} | {found[size] / best[size]:.3f}" if size in found else " | "
+            for size in SIZES
+        ]
         rows.append(f"| {row} | {' | '.join(cells)} |")
     paper = [f"{own:.4f} | {own / other:.2f}" for own, other in PAPER.values()]
     rows.append(f"| *the paper's, on its own faces* | {' | '.join(paper)} |")
