@@ -167,6 +167,17 @@ def test_energy_ranks_and_tells_apart(call: Call, tmp_path: Path):
             ),
             "--blend is of no use with --by descriptor",
         ),
+        (
+            (
+                *("inpaint", "@cooperative", "--images", "@images", "--mask", "3"),
+                *("--by", "descriptor", "--prior", "fitted"),
+            ),
+            "--prior is of no use with --by descriptor",
+        ),
+        (("reconstruct", "@generator", "--images", "@images", "--out", "."), "as a whole"),
+        (("reconstruct", "@generator", "--images", "@images", "--out", "/"), "holds what is no"),
+        (("reconstruct", "nothing", "--images", "@images"), "holds no run"),
+        (("complete", "nothing", "--images", "@images", "--mask", "3"), "holds no run"),
         (("sample", "@cooperative", "--out", "x.txt"), "must end in an image format"),
     ],
 )

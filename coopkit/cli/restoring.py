@@ -72,8 +72,10 @@ def reconstruct(
     from coopkit.tasks.given import read_given
     from coopkit.tasks.infer import InferenceSettings
     from coopkit.tasks.reconstruct import reconstruct as infer
+    from coopkit.tasks.trained import run_recipe
 
     folder = folder or run_folder / "reconstruct"
+    run_recipe(run_folder)
     with results(folder, overwrite) as writing:
         trained = load_with_prior(run_folder, device, prior)
         given = read_given(trained, source)
@@ -184,7 +186,8 @@ def inference_settings(asked: dict[str, Any]) -> "InferenceSettings":
 
 def refuse_inference(asked: dict[str, Any]) -> None:
     """Refuse options that the descriptor has no use for, and take them out."""
-    asked.pop("prior")
+    if asked.pop("prior") != "standard":
+        raise click.UsageError("--prior is of no use with --by descriptor")
     for name in ("noise_std", "blend", "revision_steps"):
         if asked.pop(name):
             option = {"revision_steps": "revise"}.get(name, name.replace("_", "-"))
@@ -222,7 +225,9 @@ def restore(
     from coopkit.tasks.given import read_given
     from coopkit.tasks.inpaint import baselines
     from coopkit.tasks.masks import holes_of
+    from coopkit.tasks.trained import run_recipe
 
+    run_recipe(run_folder)
     with results(folder, overwrite) as writing:
         trained = load_with_prior(run_folder, how.pop("device"), how.pop("prior", "standard"))
         given = read_given(trained, source)

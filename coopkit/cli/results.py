@@ -42,6 +42,8 @@ def results(folder: Path, overwrite: bool) -> Iterator[Path]:
         raise RunError(f"{folder} holds what is no result of this command; give another --out")
     if occupied and not overwrite:
         raise RunError(f"{folder} already holds results; --overwrite replaces them")
+    if folder.name in ("", "..") or (folder.exists() and folder.samefile(Path.cwd())):
+        raise RunError(f"{folder} cannot be replaced as a whole; give a new folder as --out")
     writing = folder.with_name(f"{TEMPORARY}{folder.name}")
     shutil.rmtree(writing, ignore_errors=True)
     writing.mkdir(parents=True)

@@ -1,5 +1,6 @@
 """Images that a user gives to a trained pair."""
 
+from itertools import chain, count
 from pathlib import Path
 
 import attrs
@@ -55,11 +56,10 @@ def read_given(trained: Trained, source: str | Path) -> Given:
 
 def distinct(files: list[str]) -> tuple[str, ...]:
     """Return short names of files; those that are not unique have a number."""
-    taken: dict[str, int] = {}
-    names = []
+    names: dict[str, None] = {}
     for stem in (Path(file).stem for file in files):
-        taken[stem] = taken.get(stem, 0) + 1
-        names.append(stem if taken[stem] == 1 else f"{stem}-{taken[stem]}")
+        numbered = (f"{stem}-{number}" for number in count(2))
+        names[next(name for name in chain([stem], numbered) if name not in names)] = None
     return tuple(names)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from coopkit.inpainting import METHODS
 from coopkit.tasks.complete import CompletionSettings, complete
 from coopkit.tasks.infer import InferenceSettings, drawn_from, infer_latents
-from coopkit.tasks.trained import Trained
+from coopkit.tasks.trained import Trained, revision_of
 from coopkit.tasks.watching import Watch, nobody
 
 
@@ -79,6 +79,8 @@ def inpaint(
             diverged.
     """
     settings = settings or InpaintingSettings()
+    if settings.revision_steps:
+        revision_of(trained)
     free = rearrange(holes, "n h w -> n 1 h w").to(signals.device)
     latents = infer_latents(
         trained,

@@ -7,7 +7,7 @@ from PIL import Image
 from tasks.linear import linear_pair
 
 from coopkit.errors import DataError
-from coopkit.tasks.given import read_given
+from coopkit.tasks.given import distinct, read_given
 from coopkit.tasks.masks import holes_of, read_hole, square_holes
 
 
@@ -28,6 +28,10 @@ def test_images_are_prepared_as_those_of_the_training(tmp_path: Path):
     expected = torch.from_numpy(pixels[1:5, 1:6].copy()) / 127.5 - 1
     assert len(given) == 2
     torch.testing.assert_close(given.signals, expected.expand(2, 1, 4, 5))
+
+
+def test_names_differ_also_from_those_that_have_a_number_already():
+    assert distinct(["a/b.png", "b.png", "b-2.png", "b.jpg"]) == ("b", "b-2", "b-2-2", "b-3")
 
 
 def test_images_that_are_not_there(tmp_path: Path):

@@ -167,6 +167,16 @@ def test_run_without_descriptor(pair: Trained, signals: Tensor, holes: Tensor):
         complete(attrs.evolve(pair, descriptor=None), signals, holes)
 
 
+def test_revision_without_descriptor_is_refused_before_the_inference(
+    pair: Trained, signals: Tensor, holes: Tensor
+):
+    told: list[str] = []
+    alone, settings = attrs.evolve(pair, descriptor=None), InpaintingSettings(revision_steps=1)
+    with pytest.raises(RunError, match="has no descriptor"):
+        inpaint(alone, signals, holes, settings, watch=lambda doing, *how_far: told.append(doing))
+    assert not told
+
+
 def test_places_of_squares_are_uniform():
     corners = square_holes(4000, 2, SHAPE, 0).flatten(1).float().argmax(1)
     counts = np.bincount(corners.numpy(), minlength=20).reshape(4, 5)[:3, :4]
