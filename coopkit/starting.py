@@ -16,7 +16,7 @@ class Expanded(nn.Module):
     Attributes:
         generator: g.
         mean: μ, (d,).
-        root: R, (d, d), symmetric.
+        root: R, (d, d), by which Z is multiplied from the left, ZR.
     """
 
     mean: Tensor
@@ -56,7 +56,8 @@ def mean_and_root(latents: Tensor) -> tuple[Tensor, Tensor]:
 def begin_from(generator: nn.Module, folder: Path) -> None:
     """Give an expanded generator the weights of another run, and the law of its latents.
 
-    A run that keeps no latents of its data, as Algorithm 2 does, gives N(0, I).
+    A run that keeps no latents of its data, as Algorithm 2 does, gives N(0, I). One that itself
+    began from another gives what it has of that one's law, too.
 
     Raises:
         RunError: there is no such run, or its generator is another one.
@@ -67,12 +68,15 @@ def begin_from(generator: nn.Module, folder: Path) -> None:
     state = load_checkpoint(places[-1])
     if "generator" not in state.networks:
         raise RunError(f"generator.start: the run {folder} has no generator")
-    own = generator.state_dict()
-    weights = {f"generator.{name}": value for name, value in state.networks["generator"].items()}
-    weights |= {name: own[name] for name in ("mean", "root")}
+    own, weights = generator.state_dict(), dict(state.networks["generator"])
+    if weights.keys() != own.keys():
+        weights = {f"generator.{name}": value for name, value in weights.items()}
+        weights |= {name: own[name].cpu() for name in ("mean", "root")}
     latents = state.training["memory"].get("latents")
     if latents is not None and len(latents) > 1:
-        weights["mean"], weights["root"] = mean_and_root(latents)
+        mean, root = mean_and_root(latents)
+        weights["mean"] = weights["mean"] + mean @ weights["root"]
+        weights["root"] = root @ weights["root"]
     put_weights(generator, weights, "generator")
 
 

@@ -67,6 +67,21 @@ def test_a_run_without_latents_gives_its_weights(first: Path, tmp_path: Path):
     assert not load(once).generator.root.equal(torch.eye(3))
 
 
+@pytest.mark.parametrize("algorithm", ["generator", "cooperative"])
+def test_a_run_may_begin_where_one_that_began_from_another_ended(
+    first: Path, tmp_path: Path, algorithm: str
+):
+    changes = [*SAME, f"generator.start='{first}'"]
+    middle = run(Recipe.read(TINY / f"{algorithm}.toml", changes), tmp_path / "middle").folder
+    begun = load(run(second(middle, "reconstruction.updates=0"), tmp_path / "b").folder)
+    expected = load(middle)
+    if algorithm == "generator":
+        expected = with_fitted_prior(expected)
+    latents = torch.randn(5, 3, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        torch.testing.assert_close(begun.generator(latents), expected.generator(latents))
+
+
 def test_a_run_resumes_without_the_run_that_it_began_from(first: Path, tmp_path: Path):
     start = tmp_path / "start"
     shutil.copytree(first, start)
