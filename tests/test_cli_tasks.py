@@ -178,6 +178,9 @@ def test_energy_ranks_and_tells_apart(call: Call, tmp_path: Path):
         (("reconstruct", "@generator", "--images", "@images", "--out", "/"), "holds what is no"),
         (("reconstruct", "nothing", "--images", "@images"), "holds no run"),
         (("complete", "nothing", "--images", "@images", "--mask", "3"), "holds no run"),
+        (("energy", "@cooperative", "--images", "@images", "--out", "."), ". is a folder"),
+        (("evaluate", "@cooperative", "--out", "."), ". is a folder"),
+        (("sample", "@cooperative", "--out", "."), ". is a folder"),
         (("sample", "@cooperative", "--out", "x.txt"), "must end in an image format"),
     ],
 )

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from coopkit.cli.console import out, plain, say, watching, write_json
 from coopkit.cli.results import (
+    check_file,
     device_option,
     images_option,
     load_with_prior,
@@ -53,6 +54,8 @@ def evaluate(
     from coopkit.statistics.networks import load_network
     from coopkit.tasks.evaluate import evaluate as measure
 
+    if path is not None:
+        check_file("--out", path)
     trained = load_with_prior(run_folder, device, prior)
     network = None if features is None else load_network(features, size, values, device)
     with watching() as watch:
@@ -111,6 +114,8 @@ def energy(
     from coopkit.tasks.given import read_given
     from coopkit.tasks.trained import load
 
+    if path is not None:
+        check_file("--out", path)
     trained = load(run_folder, device)
     rows, scores = [], []
     figures: dict[str, Any] = {}

@@ -24,8 +24,19 @@ def check_picture(option: str, path: Path) -> None:
     """
     from PIL import Image
 
+    check_file(option, path)
     if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
         raise RunError(f"{option} {path}: the name must end in an image format, such as .png")
+
+
+def check_file(option: str, path: Path) -> None:
+    """Refuse a folder where a file is to be written, before anything is computed.
+
+    Raises:
+        RunError: it is one.
+    """
+    if path.is_dir():
+        raise RunError(f"{option} {path} is a folder; give the name of a file")
 
 
 @contextmanager

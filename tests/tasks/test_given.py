@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import attrs
 import numpy as np
 import pytest
 import torch
@@ -28,6 +29,12 @@ def test_images_are_prepared_as_those_of_the_training(tmp_path: Path):
     expected = torch.from_numpy(pixels[1:5, 1:6].copy()) / 127.5 - 1
     assert len(given) == 2
     torch.testing.assert_close(given.signals, expected.expand(2, 1, 4, 5))
+
+
+def test_the_mean_of_the_training_is_subtracted(tmp_path: Path):
+    pair = attrs.evolve(linear_pair(), mean=0.25)
+    path = picture(tmp_path / "a.png", np.full((4, 5), 255, np.uint8))
+    torch.testing.assert_close(read_given(pair, path).signals, torch.full((1, 1, 4, 5), 0.75))
 
 
 def test_names_differ_also_from_those_that_have_a_number_already():

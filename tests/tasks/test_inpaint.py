@@ -10,7 +10,7 @@ from torch import Tensor
 from coopkit.errors import RunError
 from coopkit.inpainting import METHODS
 from coopkit.tasks.complete import CompletionSettings, complete
-from coopkit.tasks.infer import InferenceSettings
+from coopkit.tasks.infer import InferenceSettings, drawn_from, infer_latents
 from coopkit.tasks.inpaint import (
     InpaintingSettings,
     Restored,
@@ -63,6 +63,18 @@ def test_blending_carries_a_constant_error_into_the_hole(pair: Trained, holes: T
     torch.testing.assert_close(
         restoration_error(plain / 9, truth / 9, holes), torch.full((3,), 0.25 / 9)
     )
+
+
+def test_blending_carries_what_the_mean_of_the_chains_is_off_by(
+    pair: Trained, signals: Tensor, holes: Tensor
+):
+    settings = InpaintingSettings(inference=InferenceSettings(steps=3, chains=4))
+    latents = infer_latents(pair, signals, settings.inference, observed=~holes[:, None])
+    mean = drawn_from(pair, latents.flatten(0, 1)).unflatten(0, (3, 4)).mean(1)
+    expected = mean + METHODS["laplace"](signals - mean, holes, 0)
+    expected = torch.where(holes[:, None], expected, signals)
+    found = inpaint(pair, signals, holes, attrs.evolve(settings, blend=True)).signals
+    torch.testing.assert_close(found, expected)
 
 
 def test_uncertainty_is_the_spread_of_the_chains(signals: Tensor, holes: Tensor):

@@ -47,6 +47,12 @@ def test_a_spherical_path_turns_evenly_and_keeps_its_norm():
     torch.testing.assert_close(third.norm(), torch.tensor(2 + 2 / 3))
 
 
+def test_a_spherical_path_between_close_latents_is_an_arc():
+    ends = torch.tensor([[1.0, 0.0], [0.96, 0.28]])
+    found = spherical(ends[:1], ends[1:], 0.5)
+    torch.testing.assert_close(found.norm(), torch.tensor(1.0), atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize("factor", [1.0, 3.0, -1.0])
 def test_a_spherical_path_between_parallel_latents_is_finite(factor: float):
     first = torch.randn((2, 3, 4), generator=torch.Generator().manual_seed(0))
