@@ -10,6 +10,11 @@ from PIL import Image
 
 from coopkit.cli import main
 from coopkit.recipe import Recipe
+from coopkit.tasks.given import read_given
+from coopkit.tasks.infer import InferenceSettings
+from coopkit.tasks.inpaint import InpaintingSettings, inpaint, restoration_error
+from coopkit.tasks.masks import square_holes
+from coopkit.tasks.trained import load
 from coopkit.training import run
 
 TINY = Path(__file__).parent / "tiny"
@@ -22,10 +27,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a finished run of each algorithm, and two folders of images."""
     folder = tmp_path_factory.mktemp("runs")
     for name in ("descriptor", "generator", "cooperative"):
-        run(Recipe.read(TINY / f"{name}.toml", ["data.resize=fit"]), folder / name)
+        changes = ["data.resize=fit", "data.subtract_mean=true"]
+        run(Recipe.read(TINY / f"{name}.toml", changes), folder / name)
     rng = np.random.default_rng(0)
     for number in range(5):
-        pixels = rng.integers(0, 256, (8, 8), dtype=np.uint8)
+        pixels = 255 * rng.integers(0, 2, (8, 8), dtype=np.uint8)
         place = folder / ("images" if number < 3 else "others") / f"{number}.png"
         place.parent.mkdir(exist_ok=True)
         Image.fromarray(pixels).save(place)
@@ -128,6 +134,23 @@ def test_inpaint_beside_the_baselines(call: Call, tmp_path: Path, runs: Path):
     with Image.open(tmp_path / "i" / "restored" / "0.png") as restored:
         changed = np.asarray(restored) != np.asarray(Image.open(runs / "images" / "0.png"))
     assert 0 < changed.sum() <= 9
+
+
+def test_inpaint_does_what_the_function_does(call: Call, tmp_path: Path, runs: Path):
+    asked = ("--mask", "3", "--steps", "5", "--chains", "2", "--step-size", "0.2", "--seed", "4")
+    more = ("--noise-std", "0.7", "--blend", "--revise", "3", "--out", "i")
+    assert call("inpaint", "@cooperative", "--images", "@images", *asked, *more)[0] == 0
+    figures = json.loads((tmp_path / "i" / "figures.json").read_text())
+    pair = load(runs / "cooperative")
+    assert pair.mean != 0
+    signals = read_given(pair, runs / "images").signals
+    holes = square_holes(3, 3, pair.signal_shape, seed=4)
+    inference = InferenceSettings(steps=5, chains=2, step_size=0.2, noise_std=0.7)
+    settings = InpaintingSettings(inference=inference, blend=True, revision_steps=3)
+    restored = inpaint(pair, signals, holes, settings, seed=4).signals
+    expected = restoration_error(restored, signals, holes, pair.mean)
+    found = list(figures["errors"]["coopkit"]["images"].values())
+    assert found == pytest.approx(expected.tolist(), rel=1e-5)
 
 
 @pytest.mark.parametrize("command", [("complete",), ("inpaint", "--by", "descriptor")])

@@ -132,6 +132,8 @@ def test_completion_starts_at_the_reference_or_where_it_is_told(
     begun = complete(linear_pair(0.5, 0.2), signals, holes, settings)
     inside = begun[holes[:, None, None].expand_as(begun)]
     assert float(inside.std()) == pytest.approx(0.2, rel=0.05)
+    flat = complete(linear_pair(0.5, float("inf")), signals, holes, settings)
+    assert float(flat[holes[:, None, None].expand_as(flat)].std()) == pytest.approx(1, rel=0.05)
     start = torch.full((3, 2, *SHAPE), 0.7)
     told = complete(pair, signals, holes, CompletionSettings(steps=0, chains=2), start=start)
     assert told.equal(restored_by(signals, holes, start).chains)
