@@ -82,8 +82,7 @@ def evaluate(
     others = None if held_out is None else read(attrs.evolve(table, source=held_out), trained)
     chains = USUAL if trained.chains is None or trained.generator else len(trained.chains)
     count = min(USUAL, chains) if n is None else n
-    watch(f"drawing {count} signals", 0, None)
-    signals = drawn_signals(trained, count, seed, steps)
+    signals = drawn_signals(trained, count, seed, steps, watch)
     pictures = {name: (x.cpu() + mean).clamp(-1, 1) for name, x in signals.items()}
     compared = Compared(table, pictures, data, others, stream_seed(seed, "evaluation"))
     watch("comparing", 0, None)
@@ -116,13 +115,15 @@ def read(table: DataTable, trained: Trained) -> Tensor:
     return to_signals(images.pixels[places])
 
 
-def drawn_signals(trained: Trained, count: int, seed: int, steps: int | None) -> dict[str, Tensor]:
+def drawn_signals(
+    trained: Trained, count: int, seed: int, steps: int | None, watch: Watch
+) -> dict[str, Tensor]:
     """Return S1 and S2 by "initial" and "revised", in the units of training.
 
     Raises:
         RunError: they are not finite.
     """
-    drawn = sample(trained, count, seed, steps)
+    drawn = sample(trained, count, seed, steps, watch=watch)
     signals = {"initial": drawn.initial}
     if drawn.revised is not None:
         signals["revised"] = drawn.revised

@@ -6,7 +6,7 @@ from pathlib import Path
 import attrs
 from torch import Tensor
 
-from coopkit.data import PHOTOGRAPHS, find_images, load_images, to_signals
+from coopkit.data import DIGITS, PHOTOGRAPHS, find_images, load_images, to_signals
 from coopkit.errors import DataError
 from coopkit.tasks.trained import Trained
 
@@ -36,7 +36,7 @@ def read_given(trained: Trained, source: str | Path) -> Given:
     Raises:
         DataError: there is no image, or one that cannot be read or is too small.
     """
-    if str(source) not in PHOTOGRAPHS and not Path(source).expanduser().exists():
+    if str(source) not in (*PHOTOGRAPHS, DIGITS) and not Path(source).expanduser().exists():
         raise DataError(f"the images {str(source)!r} are no file, no folder and no packaged name")
     channels, height, width = trained.signal_shape
     table = attrs.evolve(

@@ -94,7 +94,7 @@ def inpaint(
     drawn = drawn_from(trained, latents.flatten(0, 1), settings.inference.batch)
     filled = rearrange(drawn, "(n chains) ... -> n chains ...", chains=every)
     if settings.blend:
-        filled = filled + carried(signals, filled.mean(1), holes)[:, None]
+        filled = filled + carried(signals, filled, holes)
     if settings.revision_steps:
         completion = CompletionSettings(steps=settings.revision_steps, chains=every)
         filled = complete(trained, signals, holes, completion, start=filled, seed=seed, watch=watch)
@@ -110,8 +110,11 @@ def restored_by(signals: Tensor, holes: Tensor, filled: Tensor) -> Restored:
 
 
 def carried(signals: Tensor, filled: Tensor, holes: Tensor) -> Tensor:
-    """Return what `filled` is off by on the observed pixels, carried into the holes by ∇² = 0."""
-    return METHODS["laplace"](signals - filled, holes, 0)
+    """Return what each chain is off by on the observed pixels, carried into its hole by ∇² = 0."""
+    off = rearrange(signals[:, None] - filled, "n chains ... -> (n chains) ...")
+    each = repeat(holes, "n h w -> (n chains) h w", chains=filled.shape[1])
+    inside = METHODS["laplace"](off, each, 0)
+    return rearrange(inside, "(n chains) ... -> n chains ...", chains=filled.shape[1])
 
 
 def restoration_error(

@@ -65,16 +65,18 @@ def test_blending_carries_a_constant_error_into_the_hole(pair: Trained, holes: T
     )
 
 
-def test_blending_carries_what_the_mean_of_the_chains_is_off_by(
-    pair: Trained, signals: Tensor, holes: Tensor
-):
+def test_blending_carries_what_each_chain_is_off_by(pair: Trained, signals: Tensor, holes: Tensor):
     settings = InpaintingSettings(inference=InferenceSettings(steps=3, chains=4))
     latents = infer_latents(pair, signals, settings.inference, observed=~holes[:, None])
-    mean = drawn_from(pair, latents.flatten(0, 1)).unflatten(0, (3, 4)).mean(1)
+    drawn = drawn_from(pair, latents.flatten(0, 1)).unflatten(0, (3, 4))
+    mean = drawn.mean(1)
     expected = mean + METHODS["laplace"](signals - mean, holes, 0)
     expected = torch.where(holes[:, None], expected, signals)
-    found = inpaint(pair, signals, holes, attrs.evolve(settings, blend=True)).signals
-    torch.testing.assert_close(found, expected)
+    found = inpaint(pair, signals, holes, attrs.evolve(settings, blend=True))
+    torch.testing.assert_close(found.signals, expected)
+    own = drawn[:, 2] + METHODS["laplace"](signals - drawn[:, 2], holes, 0)
+    own = torch.where(holes[:, None], own, signals)
+    torch.testing.assert_close(found.chains[:, 2], own)
 
 
 def test_uncertainty_is_the_spread_of_the_chains(signals: Tensor, holes: Tensor):
