@@ -99,7 +99,7 @@ def sampler_of(
     rng: torch.Generator,
 ) -> Sampler[Any]:
     """Return the recipe's sampler of G1, or Langevin dynamics of a step size that suits."""
-    planned = trained.recipe.settings(max(trained.iteration - 1, 0))
+    planned = trained.settings
     asked = settings.step_size or settings.noise_std or settings.temperature != 1
     asked = asked or trained.fitted_prior
     if planned.inference is not None and planned.inference_steps and not asked:

@@ -71,7 +71,7 @@ def interpolate(
     revised = None
     if trained.descriptor is not None:
         f, std, sampler = revision_of(trained)
-        planned = trained.recipe.settings(max(trained.iteration - 1, 0)).revision_steps
+        planned = trained.settings.revision_steps
         rng = stream(seed, "revision", trained.device)
         steps = planned if steps is None else steps
         revised = revise(f, std, sampler, initial, steps, rng).revised

@@ -63,7 +63,7 @@ def sample(
     if size is not None:
         trained = at_size(trained, *size)
     chunk = chunk or max(1, AT_A_TIME // math.prod(trained.signal_shape[1:]))
-    settings = trained.recipe.settings(max(trained.iteration - 1, 0))
+    settings = trained.settings
     if steps is not None:
         settings = attrs.evolve(settings, revision_steps=steps)
     if trained.generator is None and trained.chains is not None and n > len(trained.chains):

@@ -13,6 +13,7 @@ from coopkit.derivatives import Function
 from coopkit.errors import RunError
 from coopkit.folder import FAST_FILE, RECIPE_FILE
 from coopkit.interfaces import Kept, Sampler, Shape
+from coopkit.iterations import Settings
 from coopkit.keeping import recall
 from coopkit.recipe import Recipe
 from coopkit.targets import Freeze, frozen
@@ -50,6 +51,11 @@ class Trained:
     kept: Kept | None = None
     latents: Tensor | None = None
     fitted_prior: bool = False
+
+    @property
+    def settings(self) -> Settings:
+        """What the recipe's schedules said of the last iteration that was done."""
+        return self.recipe.settings(max(self.iteration - 1, 0))
 
 
 def run_recipe(folder: str | Path) -> Recipe:
@@ -144,7 +150,7 @@ def revision_of(
             "the run has no descriptor, which this task needs; train one by algorithm "
             '"cooperative" or "descriptor"'
         )
-    sampler = trained.recipe.settings(max(trained.iteration - 1, 0)).revision
+    sampler = trained.settings.revision
     assert sampler is not None
     if step_size is not None:
         if not hasattr(sampler, "step_size"):

@@ -1,7 +1,9 @@
 from pathlib import Path
 
+import attrs
 import pytest
 import torch
+from tasks.linear import linear_pair
 
 from coopkit.errors import RunError
 from coopkit.recipe import Recipe
@@ -128,3 +130,11 @@ def test_description_without_a_whole_environment(
         (tmp_path / "environment.json").write_text(content)
     with pytest.raises(RunError, match=r"environment\.json is damaged or missing"):
         describe_run(tmp_path)
+
+
+@pytest.mark.parametrize(("iteration", "steps"), [(0, 3), (1, 3), (2, 7)])
+def test_settings_are_those_of_the_last_iteration_that_was_done(iteration: int, steps: int):
+    pair = linear_pair(
+        0.5, 1.0, 'revision.steps={schedule="piecewise", values=[3, 7], boundaries=[1]}'
+    )
+    assert attrs.evolve(pair, iteration=iteration).settings.revision_steps == steps
