@@ -1,5 +1,6 @@
 """Long chains of a task: in batches that fit into memory, and watched."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -7,10 +8,13 @@ import attrs
 import torch
 from torch import Tensor
 
-from coopkit.interfaces import Sampler, Target
+from coopkit.interfaces import Sampler, Shape, Target
 from coopkit.sampling import run_chains
 from coopkit.streams import stream_seed
 from coopkit.tasks.watching import Watch
+
+AT_A_TIME = 64 * 64 * 64
+"""Pixels of all signals that are held at a time, where no number of signals is given."""
 
 STRIDE = 10
 """Steps between two words to whoever watches."""
@@ -59,9 +63,14 @@ class Chains:
         return torch.cat(ends)
 
 
+def at_a_time(signal_shape: Shape) -> int:
+    """Return how many signals are held at a time where no number is given, by their size."""
+    return max(1, AT_A_TIME // math.prod(signal_shape[1:]))
+
+
 def stream(seed: int, purpose: str, device: torch.device) -> torch.Generator:
     """Return the source of randomness of one purpose of a task."""
     return torch.Generator(device).manual_seed(stream_seed(seed, purpose))
 
 
-__all__ = ["Chains", "stream"]
+__all__ = ["Chains", "at_a_time", "stream"]

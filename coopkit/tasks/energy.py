@@ -41,7 +41,7 @@ def energies(trained: Trained, signals: Tensor, batch: int = 64, watch: Watch = 
     found: list[tuple[Tensor, Tensor]] = []
     for part in torch.split(signals, batch):
         watch("energies", batch * len(found), len(signals))
-        log_prob, score = target.log_prob_and_score(part)
+        log_prob, score = target.log_prob_and_score(part.to(trained.device))
         found.append((-log_prob, squared_norm(score).sqrt()))
     energy, residual = (torch.cat(column) for column in zip(*found, strict=True))
     return Energies(energy, residual)

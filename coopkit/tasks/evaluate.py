@@ -15,7 +15,8 @@ from coopkit.statistics.scales import Scale
 from coopkit.statistics.wasserstein import PATCH, swd, swd_scale
 from coopkit.statistics.wavelets import SMALLEST, texture_distance, texture_scale
 from coopkit.streams import stream_seed
-from coopkit.targets import RevisionTarget, frozen
+from coopkit.tasks.chains import at_a_time
+from coopkit.tasks.energy import energies
 from coopkit.tasks.evaluation import Distance, Energies, Evaluation, Neighbours
 from coopkit.tasks.sample import sample
 from coopkit.tasks.trained import Trained
@@ -94,7 +95,7 @@ def evaluate(
         distance=distance_of(compared, watch),
         neighbours=neighbours_of(compared),
         diversity=diversity_of(compared),
-        energies=energies_of(trained, signals, data if others is None else others),
+        energies=energies_of(trained, signals, data if others is None else others, watch),
         features={} if network is None else features_of(compared, network, watch),
     )
 
@@ -197,18 +198,16 @@ def diversity_of(compared: Compared) -> dict[str, float]:
     return {name: diversity(images, data) for name, images in sets if len(images) > 1}
 
 
-def energies_of(trained: Trained, signals: dict[str, Tensor], real: Tensor) -> Energies | None:
+def energies_of(
+    trained: Trained, signals: dict[str, Tensor], real: Tensor, watch: Watch
+) -> Energies | None:
     """Return the mean energies of what was drawn and of real images, if there is a descriptor."""
     if trained.descriptor is None:
         return None
-    assert trained.recipe.descriptor is not None
-    std = trained.recipe.descriptor.architecture.reference_std
-    target = RevisionTarget(frozen(trained.descriptor), std)
 
     def mean_energy(x: Tensor) -> float:
-        with torch.no_grad():
-            parts = [target.energy(part.to(trained.device)) for part in torch.split(x, USUAL)]
-        return float(torch.cat(parts).double().mean())
+        found = energies(trained, x, at_a_time(trained.signal_shape), watch)
+        return float(found.energy.double().mean())
 
     observed = mean_energy(real - trained.mean)
     drawn = {name: mean_energy(x) for name, x in signals.items()}

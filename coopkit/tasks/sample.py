@@ -1,7 +1,5 @@
 """Drawing from a trained pair: S1 by ancestral sampling, S2 by revising it."""
 
-import math
-
 import attrs
 import torch
 from torch import Tensor
@@ -11,12 +9,10 @@ from coopkit.interfaces import Kept
 from coopkit.iterations import Settings
 from coopkit.steps import generate, revise
 from coopkit.streams import stream_seed
+from coopkit.tasks.chains import at_a_time
 from coopkit.tasks.sizes import at_size
 from coopkit.tasks.trained import Trained
 from coopkit.tasks.watching import Watch, nobody
-
-AT_A_TIME = 64 * 64 * 64
-"""Pixels of all signals that are drawn at a time, where no number of signals is given."""
 
 
 @attrs.frozen(eq=False)
@@ -62,7 +58,7 @@ def sample(
         raise ValueError(f"n is {n}; it must be 1 or more")
     if size is not None:
         trained = at_size(trained, *size)
-    chunk = chunk or max(1, AT_A_TIME // math.prod(trained.signal_shape[1:]))
+    chunk = chunk or at_a_time(trained.signal_shape)
     settings = trained.settings
     if steps is not None:
         settings = attrs.evolve(settings, revision_steps=steps)

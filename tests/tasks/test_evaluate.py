@@ -18,6 +18,7 @@ from coopkit.statistics.wasserstein import swd, swd_scale
 from coopkit.statistics.wavelets import texture_distance, texture_scale
 from coopkit.streams import stream_seed
 from coopkit.targets import RevisionTarget, frozen
+from coopkit.tasks.energy import energies
 from coopkit.tasks.evaluate import evaluate
 from coopkit.tasks.sample import sample
 from coopkit.tasks.trained import Trained, load
@@ -99,6 +100,23 @@ def test_energies_are_those_of_the_signals(pairs: dict[str, Trained]):
     assert found.real == pytest.approx(real, rel=1e-5)
     assert found.drawn["revised"] == pytest.approx(revised, rel=1e-5)
     assert found.gap["revised"] == pytest.approx(revised - real, rel=1e-4)
+
+
+def test_energies_are_of_the_prepared_network(pairs: dict[str, Trained]):
+    """As those of the command energy: what `freeze` makes of the descriptor is asked."""
+    asked = []
+
+    def noted(network: torch.nn.Module) -> object:
+        asked.append(network)
+        return frozen(network)
+
+    pair = attrs.evolve(pairs["cooperative"], freeze=noted)
+    told: list[str] = []
+    found = evaluate(pair, 3, watch=lambda doing, done, total: told.append(doing)).energies
+    assert asked.count(pair.descriptor) == 4, "D1, S1, S2 and the data"
+    revised = energies(pair, sample(pair, 3).revised).energy.mean()
+    assert found.drawn["revised"] == pytest.approx(float(revised), rel=1e-5)
+    assert "energies" in told
 
 
 def test_held_out_images_are_what_is_held_against(pairs: dict[str, Trained], tmp_path: Path):

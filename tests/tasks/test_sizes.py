@@ -40,7 +40,7 @@ def test_the_size_of_training_is_the_run_itself(texture: Trained):
 
 
 def test_large_signals_are_drawn_a_few_at_a_time(texture: Trained, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("coopkit.tasks.sample.AT_A_TIME", 2 * 8 * 8)
+    monkeypatch.setattr("coopkit.tasks.chains.AT_A_TIME", 2 * 8 * 8)
     told: list[int] = []
     sample(texture, 5, watch=lambda doing, done, total: told.append(done))
     assert told == [0, 2, 4]
