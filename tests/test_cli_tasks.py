@@ -10,6 +10,7 @@ from PIL import Image
 
 from coopkit.cli import main
 from coopkit.recipe import Recipe
+from coopkit.tasks.complete import CompletionSettings, complete
 from coopkit.tasks.given import read_given
 from coopkit.tasks.infer import InferenceSettings
 from coopkit.tasks.inpaint import InpaintingSettings, inpaint, restoration_error
@@ -160,6 +161,20 @@ def test_complete_by_the_descriptor(call: Call, tmp_path: Path, command: tuple[s
     assert (tmp_path / "c" / "sheet.png").is_file()
 
 
+def test_complete_does_what_the_function_does(call: Call, tmp_path: Path, runs: Path):
+    asked = ("--mask", "3", "--steps", "5", "--chains", "2", "--step-size", "0.2", "--seed", "4")
+    assert call("complete", "@cooperative", "--images", "@images", *asked, "--out", "c")[0] == 0
+    figures = json.loads((tmp_path / "c" / "figures.json").read_text())
+    pair = load(runs / "cooperative")
+    signals = read_given(pair, runs / "images").signals
+    holes = square_holes(3, 3, pair.signal_shape, seed=4)
+    settings = CompletionSettings(steps=5, chains=2, step_size=0.2)
+    drawn = complete(pair, signals, holes, settings, seed=4).mean(1)
+    expected = restoration_error(drawn, signals, holes, pair.mean)
+    found = list(figures["errors"]["coopkit"]["images"].values())
+    assert found == pytest.approx(expected.tolist(), rel=1e-5)
+
+
 def test_energy_ranks_and_tells_apart(call: Call, tmp_path: Path):
     arguments = ("--images", "@images", "--against", "@others", "--show", "2", "--out", "e.json")
     status, said, _ = call("energy", "@cooperative", *arguments)
@@ -183,20 +198,6 @@ def test_energy_ranks_and_tells_apart(call: Call, tmp_path: Path):
         (("inpaint", "@generator", "--images", "@no", "--mask", "3"), "are no file, no folder"),
         (("inpaint", "@generator", "--images", "@images", "--mask", "8"), "give one of 1 to 7"),
         (("inpaint", "@generator", "--images", "@images", "--mask", "x"), "neither a number"),
-        (
-            (
-                *("inpaint", "@cooperative", "--images", "@images", "--mask", "3"),
-                *("--by", "descriptor", "--blend"),
-            ),
-            "--blend is of no use with --by descriptor",
-        ),
-        (
-            (
-                *("inpaint", "@cooperative", "--images", "@images", "--mask", "3"),
-                *("--by", "descriptor", "--prior", "fitted"),
-            ),
-            "--prior is of no use with --by descriptor",
-        ),
         (("reconstruct", "@generator", "--images", "@images", "--out", "."), "as a whole"),
         (("reconstruct", "@generator", "--images", "@images", "--out", "/"), "holds what is no"),
         (("reconstruct", "nothing", "--images", "@images"), "holds no run"),
@@ -216,6 +217,17 @@ def test_mistake_is_answered_with_one_sentence(
     assert "Traceback" not in said
     assert not list(tmp_path.iterdir())
     assert not list(runs.rglob(".writing*"))
+
+
+@pytest.mark.parametrize(
+    "option", [("--blend",), ("--prior", "fitted"), ("--noise-std", "1"), ("--revise", "2")]
+)
+def test_what_the_descriptor_has_no_use_for(call: Call, tmp_path: Path, option: tuple[str, ...]):
+    arguments = ("--images", "@images", "--mask", "3", "--by", "descriptor")
+    status, _, said = call("inpaint", "@cooperative", *arguments, *option)
+    assert status == 2
+    assert f"{option[0]} is of no use with --by descriptor" in said
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_of_other_things_is_never_replaced(call: Call, tmp_path: Path):

@@ -1,10 +1,18 @@
 """The commands for given images: infer their latents, restore what is occluded."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from coopkit.cli.asked import (
+    POSITIVE,
+    ChainOptions,
+    OcclusionOptions,
+    inference_options,
+    occlusion_options,
+)
 from coopkit.cli.console import out, say, watching, write_json
 from coopkit.cli.restored import SHOWN, as_asked, errors_of, save_pictures, table_of
 from coopkit.cli.results import (
@@ -22,25 +30,11 @@ from coopkit.cli.results import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from coopkit.tasks.infer import InferenceSettings
     from coopkit.tasks.inpaint import Restored
     from coopkit.tasks.trained import Trained
 
-
-def inference_options(command: Any) -> Any:
-    """Add the options of an inference of latents to a command."""
-    options = (
-        click.option("--steps", type=click.IntRange(min=1), default=1000, help="Of each chain."),
-        click.option("--chains", type=click.IntRange(min=1), default=1, help="Of each image."),
-        click.option("--step-size", type=POSITIVE, help="δ; one that suits if left out."),
-        click.option("--noise-std", type=POSITIVE, help="σ; the generator's if left out."),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-POSITIVE = click.FloatRange(min=0, min_open=True)
+    Method = Callable[..., Restored]
+    """From a trained pair, signals and holes, by a seed, told a watch."""
 
 
 @click.command()
@@ -60,12 +54,11 @@ def reconstruct(
     device: str,
     prior: str,
     overwrite: bool,
-    **inference: Any,
+    chains: ChainOptions,
 ) -> None:
     """Infer the latents of given images by Langevin dynamics, and draw g(X) beside each."""
     from coopkit.sheets import draw_sheet, save_image, save_signals
     from coopkit.tasks.given import read_given
-    from coopkit.tasks.infer import InferenceSettings
     from coopkit.tasks.reconstruct import reconstruct as infer
     from coopkit.tasks.trained import run_recipe
 
@@ -75,9 +68,7 @@ def reconstruct(
         trained = load_with_prior(run_folder, device, prior)
         given = read_given(trained, source)
         with watching() as watch:
-            found = infer(
-                trained, given.signals, InferenceSettings(**inference), seed=seed, watch=watch
-            )
+            found = infer(trained, given.signals, chains.inference(), seed=seed, watch=watch)
         figures: dict[str, Any] = {
             "asked": as_asked(),
             "mean_absolute_error": float(found.error.mean()),
@@ -88,28 +79,6 @@ def reconstruct(
         panels = {"given": given.signals, "g(X)": found.signals}
         save_image(draw_sheet(panels, trained.mean, most=SHOWN), writing / "sheet.png")
     say(f"off by {figures['mean_absolute_error']:.4f} on [−1, 1] in the mean; wrote {folder}")
-
-
-def occlusion_options(command: Any) -> Any:
-    """Add what inpaint and complete have in common to a command."""
-    options = (
-        run_argument,
-        images_option,
-        click.option(
-            "--mask",
-            required=True,
-            metavar="SIZE|FILE",
-            help="A square of SIZE pixels at random places, or a picture, bright where occluded.",
-        ),
-        click.option("--out", "folder", type=Path, help="A new folder; in RUN if left out."),
-        click.option("--compare", is_flag=True, help="Also fill the holes without a network."),
-        seed_option,
-        device_option,
-        overwrite_option,
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
 
 
 @click.command()
@@ -130,7 +99,14 @@ def occlusion_options(command: Any) -> Any:
     default="generator",
     help="Which network restores; the descriptor does what the command complete does.",
 )
-def inpaint(run_folder: Path, folder: Path | None, by: str, **asked: Any) -> None:
+def inpaint(
+    asked: OcclusionOptions,
+    chains: ChainOptions,
+    prior: str,
+    blend: bool,
+    revision_steps: int,
+    by: str,
+) -> None:
     """Restore occluded pixels of given images from what the generator of RUN infers of the others.
 
     Each image is occluded, restored and compared with itself: restored pictures, a sheet and the
@@ -138,14 +114,19 @@ def inpaint(run_folder: Path, folder: Path | None, by: str, **asked: Any) -> Non
     """
     from coopkit.tasks.inpaint import InpaintingSettings
 
-    folder = folder or run_folder / "inpaint"
     if by == "descriptor":
-        refuse_inference(asked)
-        restore(run_folder, folder, completion(asked), **asked)
+        useless = {
+            "--prior": prior != "standard",
+            "--noise-std": chains.noise_std is not None,
+            "--blend": blend,
+            "--revise": revision_steps > 0,
+        }
+        for option in (name for name, given in useless.items() if given):
+            raise click.UsageError(f"{option} is of no use with --by descriptor")
+        restore(asked, "inpaint", by_descriptor(chains))
         return
-    inference = inference_settings(asked)
     settings = InpaintingSettings(
-        inference=inference, blend=asked.pop("blend"), revision_steps=asked.pop("revision_steps")
+        inference=chains.inference(), blend=blend, revision_steps=revision_steps
     )
 
     def by_generator(
@@ -155,7 +136,7 @@ def inpaint(run_folder: Path, folder: Path | None, by: str, **asked: Any) -> Non
 
         return restored(trained, signals, holes, settings, **how)
 
-    restore(run_folder, folder, by_generator, **asked)
+    restore(asked, "inpaint", by_generator, prior)
 
 
 @click.command()
@@ -163,80 +144,57 @@ def inpaint(run_folder: Path, folder: Path | None, by: str, **asked: Any) -> Non
 @click.option("--steps", type=click.IntRange(min=1), default=1000, help="Of each chain.")
 @click.option("--chains", type=click.IntRange(min=1), default=1, help="Of each image.")
 @click.option("--step-size", type=POSITIVE, help="δ of revision; as in training if left out.")
-def complete(run_folder: Path, folder: Path | None, **asked: Any) -> None:
+def complete(asked: OcclusionOptions, steps: int, chains: int, step_size: float | None) -> None:
     """Complete given images by the descriptor of RUN: chains on the occluded pixels only.
 
     The observed pixels are held fixed (the associative memory of the paper's appendix 9.1).
     """
-    restore(run_folder, folder or run_folder / "complete", completion(asked), **asked)
+    restore(asked, "complete", by_descriptor(ChainOptions(steps, chains, step_size)))
 
 
-def inference_settings(asked: dict[str, Any]) -> "InferenceSettings":
-    """Take what is asked of an inference out of the options."""
-    from coopkit.tasks.infer import InferenceSettings
-
-    names = ("steps", "chains", "step_size", "noise_std")
-    return InferenceSettings(**{name: asked.pop(name) for name in names})
-
-
-def refuse_inference(asked: dict[str, Any]) -> None:
-    """Refuse options that the descriptor has no use for, and take them out."""
-    if asked.pop("prior") != "standard":
-        raise click.UsageError("--prior is of no use with --by descriptor")
-    for name in ("noise_std", "blend", "revision_steps"):
-        if asked.pop(name):
-            option = {"revision_steps": "revise"}.get(name, name.replace("_", "-"))
-            raise click.UsageError(f"--{option} is of no use with --by descriptor")
-
-
-def completion(asked: dict[str, Any]) -> Any:
-    """Take the options of chains on occluded pixels, and return what runs them."""
-    from coopkit.tasks.complete import CompletionSettings
+def by_descriptor(chains: ChainOptions) -> "Method":
+    """Return what restores by chains on the occluded pixels."""
     from coopkit.tasks.complete import complete as drawn
     from coopkit.tasks.inpaint import restored_by
 
-    names = ("steps", "chains", "step_size")
-    settings = CompletionSettings(**{name: asked.pop(name) for name in names})
+    settings = chains.completion()
 
-    def by_descriptor(
-        trained: "Trained", signals: "Tensor", holes: "Tensor", **how: Any
-    ) -> "Restored":
+    def restored(trained: "Trained", signals: "Tensor", holes: "Tensor", **how: Any) -> "Restored":
         return restored_by(signals, holes, drawn(trained, signals, holes, settings, **how))
 
-    return by_descriptor
+    return restored
 
 
-def restore(
-    run_folder: Path,
-    folder: Path,
-    method: Any,
-    source: str,
-    mask: str,
-    compare: bool,
-    overwrite: bool,
-    **how: Any,
-) -> None:
-    """Occlude given images, restore them, and write what came of it."""
+def restore(asked: OcclusionOptions, usual: str, method: "Method", prior: str = "standard") -> None:
+    """Occlude given images, restore them, and write what came of it.
+
+    Args:
+        asked: which images, and where to write.
+        usual: the folder in RUN that is written to where none is asked for.
+        method: restores signals with holes.
+        prior: "standard" or "fitted".
+    """
     from coopkit.tasks.given import read_given
     from coopkit.tasks.inpaint import baselines
     from coopkit.tasks.masks import holes_of
     from coopkit.tasks.trained import run_recipe
 
-    run_recipe(run_folder)
-    with results(folder, overwrite) as writing:
-        trained = load_with_prior(run_folder, how.pop("device"), how.pop("prior", "standard"))
-        given = read_given(trained, source)
-        holes = holes_of(mask, len(given), trained.signal_shape, how["seed"])
+    run_recipe(asked.run_folder)
+    folder, seed = asked.folder or asked.run_folder / usual, asked.seed
+    with results(folder, asked.overwrite) as writing:
+        trained = load_with_prior(asked.run_folder, asked.device, prior)
+        given = read_given(trained, asked.source)
+        holes = holes_of(asked.mask, len(given), trained.signal_shape, seed)
         with watching() as watch:
-            restored = method(trained, given.signals, holes, watch=watch, **how)
+            restored = method(trained, given.signals, holes, seed=seed, watch=watch)
             by_name = {"coopkit": restored.signals}
-            if compare:
-                others = baselines(given.signals, holes, how["seed"], watch)
+            if asked.compare:
+                others = baselines(given.signals, holes, seed, watch)
                 by_name |= others.restored
         figures = errors_of(by_name, given, holes, trained.mean)
         write_json({"asked": as_asked(), "errors": figures}, writing / FIGURES)
         save_pictures(writing, trained, given, holes, restored)
     out.print(table_of(figures))
-    for name, reason in others.refused.items() if compare else ():
+    for name, reason in others.refused.items() if asked.compare else ():
         say(f"{name} is left out: {reason}")
     say(f"wrote {folder}")

@@ -1,0 +1,117 @@
+"""Options that come together, each set given to a command as one argument with a type."""
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import click
+
+from coopkit.cli.results import (
+    device_option,
+    images_option,
+    overwrite_option,
+    run_argument,
+    seed_option,
+)
+
+if TYPE_CHECKING:
+    from coopkit.tasks.complete import CompletionSettings
+    from coopkit.tasks.infer import InferenceSettings
+
+Command = Callable[..., None]
+
+POSITIVE = click.FloatRange(min=0, min_open=True)
+
+
+def gathered(name: str, kind: Any, options: Sequence[Any]) -> Callable[[Command], Command]:
+    """Return a decorator that adds options to a command and gives it their values as one.
+
+    Args:
+        name: of the command's argument.
+        kind: the attrs class of its value, with a field for each option.
+        options: decorators of click, in the order of the help.
+    """
+    fields = [field.name for field in attrs.fields(kind)]
+
+    def decorate(command: Command) -> Command:
+        @wraps(command)
+        def with_one(**values: Any) -> None:
+            asked = kind(**{field: values.pop(field) for field in fields})
+            command(**{name: asked}, **values)
+
+        for option in reversed(options):
+            with_one = option(with_one)
+        return with_one
+
+    return decorate
+
+
+@attrs.frozen
+class ChainOptions:
+    """What is asked of chains from given images; None where it was left out."""
+
+    steps: int
+    chains: int
+    step_size: float | None
+    noise_std: float | None = None
+
+    def inference(self) -> "InferenceSettings":
+        """Return how latents are inferred."""
+        from coopkit.tasks.infer import InferenceSettings
+
+        return InferenceSettings(**attrs.asdict(self))
+
+    def completion(self) -> "CompletionSettings":
+        """Return how occluded pixels are drawn from the descriptor."""
+        from coopkit.tasks.complete import CompletionSettings
+
+        return CompletionSettings(steps=self.steps, chains=self.chains, step_size=self.step_size)
+
+
+inference_options = gathered(
+    "chains",
+    ChainOptions,
+    (
+        click.option("--steps", type=click.IntRange(min=1), default=1000, help="Of each chain."),
+        click.option("--chains", type=click.IntRange(min=1), default=1, help="Of each image."),
+        click.option("--step-size", type=POSITIVE, help="δ; one that suits if left out."),
+        click.option("--noise-std", type=POSITIVE, help="σ; the generator's if left out."),
+    ),
+)
+
+
+@attrs.frozen
+class OcclusionOptions:
+    """Which images of a user are occluded where, and where what restores them is written."""
+
+    run_folder: Path
+    source: str
+    mask: str
+    folder: Path | None
+    compare: bool
+    seed: int
+    device: str
+    overwrite: bool
+
+
+occlusion_options = gathered(
+    "asked",
+    OcclusionOptions,
+    (
+        run_argument,
+        images_option,
+        click.option(
+            "--mask",
+            required=True,
+            metavar="SIZE|FILE",
+            help="A square of SIZE pixels at random places, or a picture, bright where occluded.",
+        ),
+        click.option("--out", "folder", type=Path, help="A new folder; in RUN if left out."),
+        click.option("--compare", is_flag=True, help="Also fill the holes without a network."),
+        seed_option,
+        device_option,
+        overwrite_option,
+    ),
+)
