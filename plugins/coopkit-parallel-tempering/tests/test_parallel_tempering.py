@@ -3,6 +3,7 @@ import math
 import attrs
 import pytest
 import torch
+from ladders import STANDARD_ERRORS, Normal, ParallelTempering, stream, tempering
 from scipy.special import betainc
 from torch import Tensor
 
@@ -11,35 +12,8 @@ from coopkit.interfaces import Keeping, Kept, Reporting
 from coopkit.sampling import run_chains, sample_chains
 from coopkit.targets import MaskedTarget
 
-tempering = pytest.importorskip(
-    "coopkit_parallel_tempering",
-    reason="coopkit-parallel-tempering is not installed: "
-    "pip install ./plugins/coopkit-parallel-tempering",
-)
-ParallelTempering = tempering.ParallelTempering
-
-STANDARD_ERRORS = 6.0
-"""A normal figure is further off with probability 2e-9."""
-
 STILL = 1e-30
 """A step size that moves nothing, so that all there is are swaps."""
-
-
-@attrs.frozen(eq=False)
-class Normal(Target):
-    """log p(x) = −‖x‖²/2s², whose scores and densities are counted by their chains."""
-
-    std: float = 1.0
-    scores: list[int] = attrs.field(factory=list)
-    densities: list[int] = attrs.field(factory=list)
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        self.densities.append(len(x))
-        return -x.flatten(1).square().sum(1) / (2 * self.std**2)
-
-    def score(self, x: Tensor) -> Tensor:
-        self.scores.append(len(x))
-        return -x / self.std**2
 
 
 class Flat(Target):
@@ -54,10 +28,6 @@ class Slope(Target):
 
     def log_prob(self, x: Tensor) -> Tensor:
         return x.flatten(1).sum(1)
-
-
-def stream(seed: int = 3) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def at_once(sampler, target, ladder: Tensor):

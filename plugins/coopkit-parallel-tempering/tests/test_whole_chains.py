@@ -2,41 +2,14 @@
 
 import math
 
-import attrs
 import pytest
 import torch
+from ladders import STANDARD_ERRORS, Normal, ParallelTempering, stream
 from torch import Tensor
 
 from coopkit import Target
 from coopkit.builtin import Langevin
 from coopkit.sampling import run_chains, sample_chains
-
-tempering = pytest.importorskip(
-    "coopkit_parallel_tempering",
-    reason="coopkit-parallel-tempering is not installed: "
-    "pip install ./plugins/coopkit-parallel-tempering",
-)
-ParallelTempering = tempering.ParallelTempering
-
-STANDARD_ERRORS = 6.0
-"""A normal figure is further off with probability 2e-9."""
-
-
-@attrs.frozen(eq=False)
-class Normal(Target):
-    """log p(x) = −‖x‖²/2s², whose scores and densities are counted by their chains."""
-
-    std: float = 1.0
-    scores: list[int] = attrs.field(factory=list)
-    densities: list[int] = attrs.field(factory=list)
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        self.densities.append(len(x))
-        return -x.flatten(1).square().sum(1) / (2 * self.std**2)
-
-    def score(self, x: Tensor) -> Tensor:
-        self.scores.append(len(x))
-        return -x / self.std**2
 
 
 class TwoModes(Target):
@@ -51,10 +24,6 @@ class TwoModes(Target):
         """−(x − m(x))/0.64, where m is the mean of ±4 by the weights of the modes at x."""
         right = torch.sigmoid(8 * x / 0.8**2 + math.log(0.7 / 0.3))
         return -(x - 4 * (2 * right - 1)) / 0.8**2
-
-
-def stream(seed: int = 3) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def test_weights_of_two_modes_are_right_where_langevin_stays_in_one():
