@@ -1,11 +1,14 @@
-"""Fixtures of the tests: one seed for all random draws, and bounds from Monte Carlo error."""
+"""Fixtures of the tests: a seed for all random draws, Monte Carlo bounds, the command line."""
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
+
+from coopkit.cli import main
 
 Z = 6.0
 """Standard errors that an estimate may be off by.
@@ -56,3 +59,26 @@ def assert_gaussian() -> Callable[[Tensor, Tensor, Tensor], None]:
         assert off_covariance.abs().max() < Z, f"covariance off by {off_covariance} errors"
 
     return check
+
+
+@pytest.fixture
+def call(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, str, str]]:
+    """Return the command line as a function, run in a folder of its own.
+
+    It returns the exit status, and what was said on standard output and standard error.
+    """
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        status = 0
+        try:
+            main([str(argument) for argument in arguments])
+        except SystemExit as error:
+            status = int(error.code or 0)
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return run

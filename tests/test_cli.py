@@ -8,32 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
-from coopkit.cli import main
 from coopkit.recipe import packaged_recipes
 
 TINY = Path(__file__).parent / "tiny" / "cooperative.toml"
 
 Call = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def call(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Call:
-    """Return the command line as a function, run in a folder of its own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        status = 0
-        try:
-            main([str(argument) for argument in arguments])
-        except SystemExit as error:
-            status = int(error.code or 0)
-        said = capsys.readouterr()
-        return status, said.out, said.err
-
-    return run
 
 
 def test_run_sample_and_info(call: Call, tmp_path: Path):

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
-from coopkit.cli import main
 from coopkit.recipe import Recipe
 from coopkit.tasks.evaluate import evaluate
 from coopkit.tasks.trained import load
@@ -25,23 +25,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def call(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Call:
-    """Return the command as a function, run in a folder of its own."""
-    monkeypatch.chdir(tmp_path)
+def call(call: Call, monkeypatch: pytest.MonkeyPatch) -> Call:
+    """Return the command as a function, in a narrow terminal."""
     monkeypatch.setenv("COLUMNS", "80")
-
-    def command(*arguments: object) -> tuple[int, str, str]:
-        status = 0
-        try:
-            main(["evaluate", *map(str, arguments)])
-        except SystemExit as error:
-            status = int(error.code or 0)
-        said = capsys.readouterr()
-        return status, said.out, said.err
-
-    return command
+    return partial(call, "evaluate")
 
 
 def test_a_table_and_a_file(call: Call, folder: Path, tmp_path: Path):

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from coopkit.cli import main
 from coopkit.recipe import Recipe
 from coopkit.tasks.complete import CompletionSettings, complete
 from coopkit.tasks.given import read_given
@@ -40,24 +39,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def call(
-    runs: Path,
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Call:
+def call(call: Call, runs: Path) -> Call:
     """Return the command line as a function; arguments that open with @ lie beside the runs."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
 
     def run(*arguments: str) -> tuple[int, str, str]:
-        status = 0
-        try:
-            main([str(runs / a[1:]) if a.startswith("@") else a for a in arguments])
-        except SystemExit as error:
-            status = int(error.code or 0)
-        said = capsys.readouterr()
-        return status, said.out, said.err
+        return call(*(runs / a[1:] if a.startswith("@") else a for a in arguments))
 
     return run
 

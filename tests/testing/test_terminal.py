@@ -5,6 +5,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,6 @@ from rich.console import Console
 from rich.text import Text
 
 from coopkit.builtin import Langevin
-from coopkit.cli import main
 from coopkit.testing import CHECKS, check_sampler, diagnosis
 from coopkit.testing.diagnosis import Mistake
 from coopkit.testing.terminal import Request, check, column_widths, row, run_checks, short
@@ -35,22 +35,12 @@ def mistakes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
+def call(call: Call, monkeypatch: pytest.MonkeyPatch) -> Call:
     """Return the command, in the folder of the wrong sampler and with the path of a script."""
     monkeypatch.chdir(FOLDER)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setenv("COLUMNS", "80")
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        status = 0
-        try:
-            main(["check", *arguments])
-        except SystemExit as error:
-            status = int(error.code or 0)
-        said = capsys.readouterr()
-        return status, said.out, said.err
-
-    return run
+    return partial(call, "check")
 
 
 def bound_of(name: str) -> str:
