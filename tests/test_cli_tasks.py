@@ -6,14 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from coopkit.recipe import Recipe
+from coopkit.sheets import GAP, LEAST_CELL, TITLE, draw_signal
 from coopkit.tasks.complete import CompletionSettings, complete
 from coopkit.tasks.given import read_given
-from coopkit.tasks.infer import InferenceSettings
+from coopkit.tasks.infer import InferenceSettings, drawn_from
 from coopkit.tasks.inpaint import InpaintingSettings, inpaint, restoration_error
 from coopkit.tasks.masks import square_holes
+from coopkit.tasks.reconstruct import reconstruct
 from coopkit.tasks.trained import load
 from coopkit.training import run
 
@@ -46,6 +49,14 @@ def call(call: Call, runs: Path) -> Call:
         return call(*(runs / a[1:] if a.startswith("@") else a for a in arguments))
 
     return run
+
+
+def cells(sheet: Path, count: int) -> "list[np.typing.NDArray[np.uint8]]":
+    """Return the signals of 8×8 that stand first in a sheet's topmost row, one colour of each."""
+    with Image.open(sheet) as image:
+        shown = np.asarray(image)[TITLE : TITLE + LEAST_CELL, :, 0]
+    width = LEAST_CELL + GAP
+    return [shown[::16, k * width : k * width + LEAST_CELL : 16] for k in range(count)]
 
 
 def size(path: Path) -> tuple[int, int]:
@@ -89,6 +100,21 @@ def test_interpolate_between_images(call: Call, tmp_path: Path):
     assert (tmp_path / "two.png").is_file()
 
 
+def test_interpolate_goes_from_the_first_image_to_the_last(call: Call, tmp_path: Path, runs: Path):
+    pair = load(runs / "generator")
+    files = [runs / "images" / f"{name}.png" for name in ("1", "0")]
+    signals = torch.cat([read_given(pair, file).signals for file in files])
+    latents = reconstruct(pair, signals).latents
+    expected = [draw_signal(x, pair.mean) for x in drawn_from(pair, latents)]
+    arguments = ("interpolate", "@generator", "--images", *map(str, files), "--frames", "3")
+    assert call(*arguments)[0] == 0
+    first, between, last = cells(tmp_path / "paths.png", 3)
+    assert np.array_equal(first, expected[0])
+    assert np.array_equal(last, expected[1])
+    assert not np.array_equal(first, last)
+    assert not np.array_equal(first, between)
+
+
 def test_reconstruct(call: Call, tmp_path: Path):
     arguments = ("reconstruct", "@generator", "--images", "@images", "--steps", "5", "--out", "r")
     status, _, said = call(*arguments)
@@ -121,6 +147,17 @@ def test_inpaint_beside_the_baselines(call: Call, tmp_path: Path, runs: Path):
     with Image.open(tmp_path / "i" / "restored" / "0.png") as restored:
         changed = np.asarray(restored) != np.asarray(Image.open(runs / "images" / "0.png"))
     assert 0 < changed.sum() <= 9
+
+
+def test_what_is_occluded_is_shown_grey(call: Call, tmp_path: Path, runs: Path):
+    arguments = ("--images", "@images", "--mask", "3", "--steps", "1", "--out", "i")
+    assert call("inpaint", "@cooperative", *arguments)[0] == 0
+    pair = load(runs / "cooperative")
+    assert pair.mean != 0
+    holes = square_holes(3, 3, pair.signal_shape, seed=0).numpy()
+    for number, shown in enumerate(cells(tmp_path / "i" / "sheet.png", 2)):
+        given = np.asarray(Image.open(runs / "images" / f"{number}.png"))
+        assert np.array_equal(shown, np.where(holes[number], 128, given))
 
 
 def test_inpaint_does_what_the_function_does(call: Call, tmp_path: Path, runs: Path):
