@@ -95,16 +95,23 @@ def walk_chains(
     """
     if steps == 0:
         return Walk(start.clone(), kept=kept)
-    if kept is not None and isinstance(sampler, Keeping):
-        state = sampler.resume(target, start, attrs.evolve(kept, tuned=spread(kept, len(start))))
-    else:
-        state = sampler.init(target, start)
+    state = begin_chains(sampler, target, start, kept)
     state = run_chains(sampler, target, state, steps, rng)
     told = sampler.figures(state) if isinstance(sampler, Reporting) else {}
     figures = {name: value.detach().float().mean() for name, value in told.items()}
     return Walk(
         state.position, figures, sampler.keep(state) if isinstance(sampler, Keeping) else None
     )
+
+
+def begin_chains(
+    sampler: Sampler[Any], target: Target, start: Tensor, kept: Kept | None = None
+) -> Any:
+    """Return the state of chains at `start`, with what was kept of an earlier call if anything."""
+    if kept is not None and isinstance(sampler, Keeping):
+        tuned = spread(kept, len(start))
+        return sampler.resume(target, start, attrs.evolve(kept, tuned=tuned))
+    return sampler.init(target, start)
 
 
 def spread(kept: Kept, chains: int) -> dict[str, Tensor]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from coopkit.tasks.trained import Trained
+    from coopkit.tasks.watching import Watch
 
 PATHS = ("linear", "spherical")
 """Written out, because the module that has them loads torch."""
@@ -122,8 +123,12 @@ def interpolate(
     if gif is not None and gif.suffix.lower() != ".gif":
         raise RunError(f"--gif {gif}: the name must end in .gif")
     trained = load_with_prior(run_folder, device, prior)
-    first, last = inferred(trained, ends, seed) if ends else random_ends(trained, paths, seed)
-    drawn = draw(trained, first, last, seed=seed, **how)
+    with watching() as watch:
+        if ends:
+            first, last = inferred(trained, ends, seed, watch)
+        else:
+            first, last = random_ends(trained, paths, seed)
+        drawn = draw(trained, first, last, seed=seed, watch=watch, **how)
     panels = {"g(X)": drawn.initial}
     if drawn.revised is not None:
         panels["revised"] = drawn.revised
@@ -138,7 +143,9 @@ def interpolate(
         say(f"wrote {gif}")
 
 
-def inferred(trained: "Trained", ends: tuple[Path, Path], seed: int) -> "tuple[Tensor, Tensor]":
+def inferred(
+    trained: "Trained", ends: tuple[Path, Path], seed: int, watch: "Watch"
+) -> "tuple[Tensor, Tensor]":
     """Return the latents of two images, (1, *latent) each."""
     import torch
 
@@ -146,6 +153,5 @@ def inferred(trained: "Trained", ends: tuple[Path, Path], seed: int) -> "tuple[T
     from coopkit.tasks.reconstruct import reconstruct
 
     signals = torch.cat([read_given(trained, end).signals[:1] for end in ends])
-    with watching() as watch:
-        latents = reconstruct(trained, signals, seed=seed, watch=watch).latents
+    latents = reconstruct(trained, signals, seed=seed, watch=watch).latents
     return latents[:1], latents[1:]

@@ -8,8 +8,8 @@ import attrs
 import torch
 from torch import Tensor
 
-from coopkit.interfaces import Sampler, Shape, Target
-from coopkit.sampling import run_chains
+from coopkit.interfaces import Kept, Sampler, Shape, Target
+from coopkit.sampling import begin_chains, run_chains
 from coopkit.streams import stream_seed
 from coopkit.tasks.watching import Watch
 
@@ -30,6 +30,8 @@ class Chains:
         batch: chains at a time.
         watch: told how many steps of all batches are done.
         doing: what it is told is being done.
+        kept: what the sampler kept of earlier chains. What was tuned is used again, in turn; what
+            belonged to chains must be left out unless these are the same.
     """
 
     sampler: Sampler[Any]
@@ -37,6 +39,7 @@ class Chains:
     batch: int
     watch: Watch
     doing: str
+    kept: Kept | None = None
 
     def ends(
         self, start: Tensor, target_of: Callable[[slice], Target], rng: torch.Generator
@@ -48,12 +51,16 @@ class Chains:
             target_of: the target of some of them, by their rows.
             rng: the source of all randomness, on the device of the chains.
         """
-        batches = [slice(k, k + self.batch) for k in range(0, len(start), self.batch)]
+        if self.steps == 0:
+            return start.clone()
+        batches = [
+            slice(k, min(k + self.batch, len(start))) for k in range(0, len(start), self.batch)
+        ]
         total = self.steps * len(batches)
         ends = []
         for number, rows in enumerate(batches):
             target = target_of(rows)
-            state = self.sampler.init(target, start[rows])
+            state = begin_chains(self.sampler, target, start[rows], self.kept_of(rows))
             for done in range(0, self.steps, STRIDE):
                 self.watch(self.doing, number * self.steps + done, total)
                 steps = min(STRIDE, self.steps - done)
@@ -61,6 +68,17 @@ class Chains:
             ends.append(state.position)
         self.watch(self.doing, total, total)
         return torch.cat(ends)
+
+    def kept_of(self, rows: slice) -> Kept | None:
+        """Return what was kept for some of the chains."""
+        if self.kept is None:
+            return None
+        places = range(rows.stop)[rows]
+        tuned = {
+            name: value[[place % len(value) for place in places]]
+            for name, value in self.kept.tuned.items()
+        }
+        return Kept({name: value[rows] for name, value in self.kept.chains.items()}, tuned)
 
 
 def at_a_time(signal_shape: Shape) -> int:

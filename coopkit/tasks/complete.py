@@ -21,7 +21,8 @@ class CompletionSettings:
     Attributes:
         steps: l_D, of each chain.
         chains: of each signal.
-        step_size: δ of the sampler of D1, in the units of the signal; as in training if left out.
+        step_size: δ of the sampler of D1, in the units of the signal, from which it tunes anew; as
+            in training, with what it has tuned, if left out.
         batch: chains at a time, which bounds the memory.
     """
 
@@ -77,7 +78,9 @@ def complete(
     def target_of(rows: slice) -> Target:
         return MaskedTarget(RevisionTarget(f, std), free[rows], begin[rows])
 
-    chains = Chains(sampler, settings.steps, settings.batch, watch, "revising occluded pixels")
+    kept = trained.tuned if settings.step_size is None else None
+    doing = "revising occluded pixels"
+    chains = Chains(sampler, settings.steps, settings.batch, watch, doing, kept)
     ends = chains.ends(begin, target_of, rng)
     if not bool(ends.isfinite().all()):
         raise RunError("the revision of occluded pixels diverged; try a smaller step size")

@@ -7,11 +7,12 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from coopkit.steps import revise
 from coopkit.targets import squared_norm
-from coopkit.tasks.chains import stream
+from coopkit.tasks.chains import at_a_time, stream
 from coopkit.tasks.infer import drawn_from
-from coopkit.tasks.trained import Trained, generator_of, revision_of
+from coopkit.tasks.revise import revise_signals
+from coopkit.tasks.trained import Trained, generator_of
+from coopkit.tasks.watching import Watch, nobody
 
 Path = Literal["linear", "spherical"]
 PATHS: tuple[Path, ...] = get_args(Path)
@@ -42,6 +43,7 @@ def interpolate(
     *,
     seed: int = 0,
     steps: int | None = None,
+    watch: Watch = nobody,
 ) -> Interpolation:
     """Return what the pair draws along paths from each of `first` to its partner of `last`.
 
@@ -56,6 +58,7 @@ def interpolate(
         path: "linear", or "spherical", which stays where X ~ N(0, I) has its mass.
         seed: of the revision.
         steps: l_D; as in training if left out.
+        watch: told how far it is.
 
     Raises:
         RunError: the run has no generator.
@@ -67,15 +70,12 @@ def interpolate(
     shares = torch.linspace(0, 1, frames, device=first.device)
     along = linear if path == "linear" else spherical
     latents = torch.stack([along(first, last, float(share)) for share in shares], dim=1)
-    initial = drawn_from(trained, latents.flatten(0, 1))
+    initial = drawn_from(trained, latents.flatten(0, 1), at_a_time(trained.signal_shape))
     revised = None
     if trained.descriptor is not None:
-        f, std, sampler = revision_of(trained)
-        planned = trained.settings.revision_steps
         rng = stream(seed, "revision", trained.device)
-        steps = planned if steps is None else steps
-        revised = revise(f, std, sampler, initial, steps, rng).revised
-        revised = rearrange(revised, PATHS_OF_FRAMES, frames=frames)
+        found = revise_signals(trained, initial, rng, steps, trained.tuned, watch=watch)
+        revised = rearrange(found, PATHS_OF_FRAMES, frames=frames)
     return Interpolation(latents, rearrange(initial, PATHS_OF_FRAMES, frames=frames), revised)
 
 

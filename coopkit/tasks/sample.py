@@ -5,13 +5,11 @@ import torch
 from torch import Tensor
 
 from coopkit.errors import RunError
-from coopkit.interfaces import Kept
-from coopkit.iterations import Settings
-from coopkit.steps import generate, revise
-from coopkit.streams import stream_seed
-from coopkit.tasks.chains import at_a_time
+from coopkit.steps import generate
+from coopkit.tasks.chains import at_a_time, stream
+from coopkit.tasks.revise import revise_signals
 from coopkit.tasks.sizes import at_size
-from coopkit.tasks.trained import Trained
+from coopkit.tasks.trained import Trained, generator_of
 from coopkit.tasks.watching import Watch, nobody
 
 
@@ -59,61 +57,33 @@ def sample(
     if size is not None:
         trained = at_size(trained, *size)
     chunk = chunk or at_a_time(trained.signal_shape)
-    settings = trained.settings
-    if steps is not None:
-        settings = attrs.evolve(settings, revision_steps=steps)
     if trained.generator is None and trained.chains is not None and n > len(trained.chains):
         raise RunError(
             f"the run has {len(trained.chains)} persistent chains and no generator; "
             f"ask for that many at most, not {n}"
         )
-    rngs = [
-        torch.Generator(trained.device).manual_seed(stream_seed(seed, purpose))
-        for purpose in ("draft", "revision")
-    ]
+    initial = drafted(trained, n, stream(seed, "draft", trained.device), chunk, watch)
+    if trained.descriptor is None:
+        return Samples(initial, None)
+    kept = trained.tuned if trained.generator is not None else trained.kept
+    rng = stream(seed, "revision", trained.device)
+    revised = revise_signals(trained, initial, rng, steps, kept, chunk=chunk, watch=watch)
+    return Samples(initial, revised)
+
+
+def drafted(trained: Trained, n: int, rng: torch.Generator, chunk: int, watch: Watch) -> Tensor:
+    """Return S1: drawn by the generator, or the persistent chains where there is none."""
+    if trained.generator is None:
+        assert trained.chains is not None
+        return trained.chains[:n].clone()
+    latent_shape, _ = generator_of(trained)
+    noise, generator = trained.settings.draft_noise_std, trained.freeze(trained.generator)
     drawn = []
     for first in range(0, n, chunk):
         watch("drawing signals", first, n)
-        drawn.append(draw(trained, settings, range(first, min(first + chunk, n)), *rngs))
-    initial = torch.cat([part.initial for part in drawn])
-    revised = [part.revised for part in drawn if part.revised is not None]
-    return Samples(initial, torch.cat(revised) if revised else None)
-
-
-def draw(
-    trained: Trained,
-    settings: Settings,
-    which: range,
-    draft_rng: torch.Generator,
-    revision_rng: torch.Generator,
-) -> Samples:
-    """Draw one chunk."""
-    kept = trained.kept
-    if trained.generator is not None:
-        kept = Kept(tuned=kept.tuned) if kept else None
-        assert trained.recipe.generator is not None
-        latent_shape = trained.recipe.generator.architecture.latent_shape(trained.signal_shape)
-        noise = settings.draft_noise_std
-        generator = trained.freeze(trained.generator)
-        initial = generate(generator, latent_shape, len(which), noise, draft_rng).initial
-    else:
-        assert trained.chains is not None
-        initial = trained.chains[which.start : which.stop]
-        kept = kept and kept.rows(slice(which.start, which.stop))
-    if trained.descriptor is None:
-        return Samples(initial, None)
-    assert trained.recipe.descriptor is not None
-    assert settings.revision is not None
-    revised = revise(
-        trained.freeze(trained.descriptor),
-        trained.recipe.descriptor.architecture.reference_std,
-        settings.revision,
-        initial,
-        settings.revision_steps,
-        revision_rng,
-        kept,
-    ).revised
-    return Samples(initial, revised)
+        count = min(chunk, n - first)
+        drawn.append(generate(generator, latent_shape, count, noise, rng).initial)
+    return torch.cat(drawn)
 
 
 __all__ = ["Samples", "sample"]

@@ -14,7 +14,8 @@ def at_size(trained: Trained, height: int, width: int) -> Trained:
 
     Only networks that are convolutional throughout have a size of their own choice, such as the
     texture architectures (section 5.1 of the paper): a larger grid of latents gives a larger
-    texture.
+    texture. What a sampler has tuned in training is left behind, since a step size that suits one
+    number of pixels is too large for more: the sampler tunes anew.
 
     Args:
         trained: from `coopkit.load`.

@@ -57,6 +57,11 @@ class Trained:
         """What the recipe's schedules said of the last iteration that was done."""
         return self.recipe.settings(max(self.iteration - 1, 0))
 
+    @property
+    def tuned(self) -> Kept | None:
+        """What the sampler of D1 has tuned, for new chains on signals of the same shape."""
+        return Kept(tuned=self.kept.tuned) if self.kept else None
+
 
 def run_recipe(folder: str | Path) -> Recipe:
     """Return the recipe of a run's folder.

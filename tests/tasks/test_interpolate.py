@@ -34,6 +34,21 @@ def test_frames_are_revised_by_the_descriptor():
     assert plain.revised is None
 
 
+def test_frames_are_revised_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch):
+    """By the noise of one batch after another, so that a smaller one draws other noise."""
+    monkeypatch.setattr("coopkit.tasks.chains.AT_A_TIME", 4 * 20)
+    pair = linear_pair()
+    told: list[tuple[str, int, int | None]] = []
+    ends = random_ends(pair, 2)
+    drawn = interpolate(pair, *ends, 3, seed=6, steps=11, watch=lambda *said: told.append(said))
+    assert told == [("revising signals", done, 22) for done in (0, 10, 11, 21, 22)]
+    rng = stream(6, "revision", pair.device)
+    f, std, sampler = revision_of(pair)
+    parts = drawn.initial.flatten(0, 1).split(4)
+    expected = torch.cat([revise(f, std, sampler, part, 11, rng).revised for part in parts])
+    assert drawn.revised.flatten(0, 1).equal(expected)
+
+
 def test_a_linear_path_is_straight():
     first, last = torch.zeros(1, 4), torch.ones(1, 4)
     assert linear(first, last, 0.25).equal(torch.full((1, 4), 0.25))

@@ -2,8 +2,10 @@ from pathlib import Path
 
 import attrs
 import pytest
+import torch
 
 from coopkit.errors import RunError
+from coopkit.interfaces import Kept
 from coopkit.recipe import Recipe
 from coopkit.tasks.sample import sample
 from coopkit.tasks.sizes import at_size
@@ -33,6 +35,12 @@ def test_the_same_weights_draw_a_larger_texture(texture: Trained):
     assert drawn.initial.shape == drawn.revised.shape == (3, 1, 24, 32)
 
 
+def test_another_size_is_tuned_anew(texture: Trained):
+    tuned = attrs.evolve(texture, kept=Kept(tuned={"step": torch.ones(4)}))
+    assert at_size(tuned, 8, 8).tuned.tuned == tuned.kept.tuned
+    assert at_size(tuned, 16, 16).tuned is None
+
+
 def test_the_size_of_training_is_the_run_itself(texture: Trained):
     assert at_size(texture, 8, 8) is texture
     usual, asked = sample(texture, 2), sample(texture, 2, size=(8, 8))
@@ -41,9 +49,12 @@ def test_the_size_of_training_is_the_run_itself(texture: Trained):
 
 def test_large_signals_are_drawn_a_few_at_a_time(texture: Trained, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("coopkit.tasks.chains.AT_A_TIME", 2 * 8 * 8)
-    told: list[int] = []
-    sample(texture, 5, watch=lambda doing, done, total: told.append(done))
-    assert told == [0, 2, 4]
+    told: list[tuple[str, int, int | None]] = []
+    drawn = sample(texture, 5, steps=12, watch=lambda *said: told.append(said))
+    assert len(drawn.revised) == 5
+    assert told[:3] == [("drawing signals", done, 5) for done in (0, 2, 4)]
+    steps = [0, 10, 12, 22, 24, 34, 36]
+    assert told[3:] == [("revising signals", done, 36) for done in steps]
 
 
 def test_a_network_that_is_tied_to_its_size_says_so(tmp_path: Path):
