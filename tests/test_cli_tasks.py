@@ -253,6 +253,34 @@ def test_what_the_descriptor_has_no_use_for(call: Call, tmp_path: Path, option: 
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("sample", "@generator", "--steps", "3"), "no descriptor to revise by"),
+        (("interpolate", "@generator", "--steps", "0"), "no descriptor to revise by"),
+        (("evaluate", "@generator", "--steps", "3"), "no descriptor to revise by"),
+        (
+            ("interpolate", "@generator", "-n", "4", "--images", "@images/0.png", "@images/1.png"),
+            "-n is of no use with --images",
+        ),
+        (("evaluate", "@generator", "--size", "299"), "--size is of no use without --features"),
+        (("evaluate", "@generator", "--range", "[0, 1]"), "--range is of no use without"),
+    ],
+)
+def test_an_option_of_no_use_is_refused_before_anything_is_computed(
+    call: Call,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    says: str,
+):
+    monkeypatch.setattr("coopkit.tasks.trained.load", None)
+    status, _, said = call(*arguments)
+    assert status == 2
+    assert says in said
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_of_other_things_is_never_replaced(call: Call, tmp_path: Path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")

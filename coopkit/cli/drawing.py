@@ -9,6 +9,7 @@ import click
 from coopkit.cli.console import say, watching
 from coopkit.cli.results import (
     check_picture,
+    check_steps,
     device_option,
     load_with_prior,
     prior_option,
@@ -64,6 +65,7 @@ def sample(
     from coopkit.tasks.sample import sample as draw
 
     check_picture("--out", path)
+    check_steps(run_folder, how["steps"])
     if files is not None and files.exists() and (not files.is_dir() or any(files.iterdir())):
         raise RunError(f"--files {files} is not empty; give a new folder")
     trained = load_with_prior(run_folder, device, prior)
@@ -84,7 +86,9 @@ def sample(
 
 @click.command()
 @run_argument
-@click.option("-n", "paths", type=click.IntRange(min=1), default=4, help="Paths; 4 if left out.")
+@click.option(
+    "-n", "paths", type=click.IntRange(min=1), help="Paths between random latents; 4 if left out."
+)
 @click.option(
     "--frames", type=click.IntRange(min=2), default=8, help="Of each path; 8 if left out."
 )
@@ -105,7 +109,7 @@ def sample(
 @prior_option
 def interpolate(
     run_folder: Path,
-    paths: int,
+    paths: int | None,
     ends: tuple[Path, Path] | None,
     out: Path,
     gif: Path | None,
@@ -120,6 +124,9 @@ def interpolate(
     from coopkit.tasks.interpolate import random_ends
 
     check_picture("--out", out)
+    check_steps(run_folder, how["steps"])
+    if ends and paths:
+        raise click.UsageError("-n is of no use with --images, between which there is one path")
     if gif is not None and gif.suffix.lower() != ".gif":
         raise RunError(f"--gif {gif}: the name must end in .gif")
     trained = load_with_prior(run_folder, device, prior)
@@ -127,7 +134,7 @@ def interpolate(
         if ends:
             first, last = inferred(trained, ends, seed, watch)
         else:
-            first, last = random_ends(trained, paths, seed)
+            first, last = random_ends(trained, paths or 4, seed)
         drawn = draw(trained, first, last, seed=seed, watch=watch, **how)
     panels = {"g(X)": drawn.initial}
     if drawn.revised is not None:

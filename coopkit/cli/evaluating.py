@@ -10,10 +10,12 @@ from rich.table import Table
 from coopkit.cli.console import out, plain, say, watching, write_json
 from coopkit.cli.results import (
     check_file,
+    check_steps,
     device_option,
     images_option,
     load_with_prior,
     prior_option,
+    refuse_without,
     run_argument,
 )
 
@@ -56,6 +58,9 @@ def evaluate(
 
     if path is not None:
         check_file("--out", path)
+    check_steps(run_folder, how["steps"])
+    if features is None:
+        refuse_without("--features", "size", "values")
     trained = load_with_prior(run_folder, device, prior)
     network = None if features is None else load_network(features, size, values, device)
     with watching() as watch:

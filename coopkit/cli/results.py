@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from coopkit.errors import RunError
 
@@ -37,6 +38,31 @@ def check_file(option: str, path: Path) -> None:
     """
     if path.is_dir():
         raise RunError(f"{option} {path} is a folder; give the name of a file")
+
+
+def check_steps(run_folder: Path, steps: int | None) -> None:
+    """Refuse revision steps where nothing revises, before anything is computed.
+
+    Raises:
+        RunError: there is no run, or it has no descriptor.
+    """
+    from coopkit.tasks.trained import run_recipe
+
+    if run_recipe(run_folder).descriptor is None and steps is not None:
+        raise RunError(f"--steps is of no use: the run {run_folder} has no descriptor to revise by")
+
+
+def refuse_without(needed: str, *names: str) -> None:
+    """Refuse options of the command that say something of another, which was left out.
+
+    Raises:
+        click.UsageError: one of them was given.
+    """
+    context = click.get_current_context()
+    for option in context.command.params:
+        given = context.get_parameter_source(option.name or "") == ParameterSource.COMMANDLINE
+        if option.name in names and given:
+            raise click.UsageError(f"{option.opts[0]} is of no use without {needed}")
 
 
 @contextmanager
