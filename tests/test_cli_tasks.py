@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from coopkit.recipe import Recipe
-from coopkit.sheets import GAP, LEAST_CELL, TITLE, draw_signal
+from coopkit.sheets import GAP, LEAST_CELL, TITLE, draw_signal, save_image
 from coopkit.tasks.complete import CompletionSettings, complete
 from coopkit.tasks.given import read_given
 from coopkit.tasks.infer import InferenceSettings, drawn_from
@@ -72,6 +72,34 @@ def test_sample_writes_single_files(call: Call, tmp_path: Path):
     assert size(tmp_path / "each" / names[0]) == (8, 8)
     status, _, said = call("sample", "@cooperative", "--files", "each")
     assert (status, said) == (2, "coopkit: --files each is not empty; give a new folder\n")
+
+
+def test_single_files_are_written_whole_or_not_at_all(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    written: list[Path] = []
+
+    def full_disk(image: Image.Image, path: Path) -> None:
+        if len(written) == 4:
+            raise OSError(28, "No space left on device", str(path))
+        written.append(path)
+        save_image(image, path)
+
+    monkeypatch.setattr("coopkit.sheets.save_image", full_disk)
+    (tmp_path / "each").mkdir()
+    status, _, said = call("sample", "@cooperative", "-n", "3", "--files", "each")
+    assert status == 2
+    assert "cannot be used: No space left on device" in said
+    assert len(written) == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["each"]
+    assert not list((tmp_path / "each").iterdir())
+
+
+def test_single_files_beside_their_sheet(call: Call, tmp_path: Path):
+    beside = ("--files", "each", "--out", "each/sheet.png")
+    assert call("sample", "@generator", "-n", "2", *beside)[0] == 0
+    names = sorted(path.name for path in (tmp_path / "each").iterdir())
+    assert names == ["S1-00000.png", "S1-00001.png", "sheet.png"]
 
 
 def test_sample_of_another_size(call: Call, tmp_path: Path):
@@ -228,6 +256,7 @@ def test_energy_ranks_and_tells_apart(call: Call, tmp_path: Path):
         (("energy", "@cooperative", "--images", "@images", "--out", "."), ". is a folder"),
         (("evaluate", "@cooperative", "--out", "."), ". is a folder"),
         (("sample", "@cooperative", "--out", "."), ". is a folder"),
+        (("sample", "@cooperative", "--files", "."), "give a new folder as --files"),
         (("sample", "@cooperative", "--out", "x.txt"), "must end in an image format"),
     ],
 )

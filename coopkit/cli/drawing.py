@@ -1,6 +1,8 @@
 """The commands that draw: samples, and paths between latents."""
 
 import re
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ from coopkit.cli.results import (
     prior_option,
     run_argument,
     seed_option,
+    written_whole,
 )
 from coopkit.errors import RunError
 
@@ -61,27 +64,36 @@ def sample(
     **how: Any,
 ) -> None:
     """Draw signals from the trained pair of RUN: S1 initial and S2 revised, side by side."""
-    from coopkit.sheets import draw_sheet, save_image, save_signals
+    from coopkit.sheets import draw_sheet, save_image
     from coopkit.tasks.sample import sample as draw
 
     check_picture("--out", path)
     check_steps(run_folder, how["steps"])
     if files is not None and files.exists() and (not files.is_dir() or any(files.iterdir())):
         raise RunError(f"--files {files} is not empty; give a new folder")
-    trained = load_with_prior(run_folder, device, prior)
-    count = count or trained.recipe.run.chains
-    with watching() as watch:
-        drawn = draw(trained, count, watch=watch, **how)
-    panels = {"S1 initial": drawn.initial}
-    if drawn.revised is not None:
-        panels["S2 revised"] = drawn.revised
+    with written_whole("--files", files) if files else nullcontext() as writing:
+        trained = load_with_prior(run_folder, device, prior)
+        count = count or trained.recipe.run.chains
+        with watching() as watch:
+            drawn = draw(trained, count, watch=watch, **how)
+        panels = {"S1 initial": drawn.initial}
+        if drawn.revised is not None:
+            panels["S2 revised"] = drawn.revised
+        if writing is not None:
+            save_each(panels, trained.mean, writing)
     save_image(draw_sheet(panels, trained.mean, most=count), path)
     say(f"wrote {path}")
     if files is not None:
-        for title, signals in panels.items():
-            names = [f"{title.partition(' ')[0]}-{number:05d}" for number in range(count)]
-            save_signals(files, names, signals, trained.mean)
         say(f"wrote {count * len(panels)} pictures into {files}")
+
+
+def save_each(panels: Mapping[str, "Tensor"], mean: float, folder: Path) -> None:
+    """Write each signal as a picture, S1-00000.png and on."""
+    from coopkit.sheets import save_signals
+
+    for title, signals in panels.items():
+        names = [f"{title.partition(' ')[0]}-{number:05d}" for number in range(len(signals))]
+        save_signals(folder, names, signals, mean)
 
 
 @click.command()

@@ -72,15 +72,26 @@ def results(folder: Path, overwrite: bool) -> Iterator[Path]:
     Raises:
         RunError: something is there already that must not be lost.
     """
-    from coopkit.checkpoint import TEMPORARY
-
     occupied = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
     if occupied and not (folder / FIGURES).is_file():
         raise RunError(f"{folder} holds what is no result of this command; give another --out")
     if occupied and not overwrite:
         raise RunError(f"{folder} already holds results; --overwrite replaces them")
+    with written_whole("--out", folder) as writing:
+        yield writing
+
+
+@contextmanager
+def written_whole(option: str, folder: Path) -> Iterator[Path]:
+    """Give a folder to write to, which takes the place of `folder` once all is there.
+
+    Raises:
+        RunError: it is a folder that nothing can take the place of.
+    """
+    from coopkit.checkpoint import TEMPORARY
+
     if folder.name in ("", "..") or (folder.exists() and folder.samefile(Path.cwd())):
-        raise RunError(f"{folder} cannot be replaced as a whole; give a new folder as --out")
+        raise RunError(f"{folder} cannot be replaced as a whole; give a new folder as {option}")
     writing = folder.with_name(f"{TEMPORARY}{folder.name}")
     shutil.rmtree(writing, ignore_errors=True)
     writing.mkdir(parents=True)
