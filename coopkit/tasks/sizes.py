@@ -6,6 +6,7 @@ from torch import nn
 from coopkit.building import build_network
 from coopkit.errors import CoopkitError, RunError
 from coopkit.interfaces import Shape
+from coopkit.starting import Expanded
 from coopkit.tasks.trained import Trained
 
 
@@ -23,7 +24,8 @@ def at_size(trained: Trained, height: int, width: int) -> Trained:
         width: of a signal, in pixels.
 
     Raises:
-        RunError: a network is tied to the size that it was trained at, or the size is too small.
+        RunError: a network, or the law of its latents, is tied to the size that it was trained
+            at, or the size is too small.
     """
     channels, *usual = trained.signal_shape
     if usual == [height, width]:
@@ -32,6 +34,11 @@ def at_size(trained: Trained, height: int, width: int) -> Trained:
         raise RunError(
             "the run has no generator to draw another size from; its persistent chains are "
             f"{usual[0]} x {usual[1]}"
+        )
+    if isinstance(trained.generator, Expanded):
+        raise RunError(
+            "by generator.start or --prior fitted the generator of this run has a law of its "
+            f"latents, fitted at {usual[0]} x {usual[1]}: it draws that size and no other"
         )
     shape = (channels, height, width)
     return attrs.evolve(

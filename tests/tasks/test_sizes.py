@@ -7,6 +7,7 @@ import torch
 from coopkit.errors import RunError
 from coopkit.interfaces import Kept
 from coopkit.recipe import Recipe
+from coopkit.tasks.prior import with_fitted_prior
 from coopkit.tasks.sample import sample
 from coopkit.tasks.sizes import at_size
 from coopkit.tasks.trained import Trained, load
@@ -63,6 +64,15 @@ def test_a_network_that_is_tied_to_its_size_says_so(tmp_path: Path):
     )
     with pytest.raises(RunError, match="the descriptor of this run draws 8 x 8 and no other size"):
         at_size(tied, 16, 16)
+
+
+def test_a_law_of_latents_was_fitted_at_one_size(tmp_path: Path):
+    folder = run(Recipe.read(TINY / "generator.toml"), tmp_path / "first").folder
+    with pytest.raises(RunError, match="law of its latents, fitted at 8 x 8: it draws that size"):
+        at_size(with_fitted_prior(load(folder)), 16, 16)
+    begun = Recipe.read(TINY / "generator.toml", [f"generator.start={folder}"])
+    with pytest.raises(RunError, match="law of its latents, fitted at 8 x 8: it draws that size"):
+        at_size(load(run(begun, tmp_path / "second").folder), 16, 16)
 
 
 def test_a_size_that_is_too_small_says_so(texture: Trained):
