@@ -109,18 +109,19 @@ def to_pixels(signals: Tensor, mean: float = 0.0) -> Tensor:
     return ((signals.float() + mean + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
-def load_images(table: DataTable, seed: int = 0) -> Images:
+def load_images(table: DataTable, seed: int = 0, asked: str = "data.source") -> Images:
     """Read a data set.
 
     Args:
         table: what to read and how to cut it.
         seed: of the places of random crops.
+        asked: what a user has written the source to, for messages.
 
     Raises:
         DataError: nothing is there, or a file is unreadable, truncated, too small or unlike the
             others; the message names it.
     """
-    sources = list(find_images(table.source))
+    sources = list(find_images(table.source, asked))
     with ThreadPoolExecutor(table.workers) as pool:
         attempts = list(pool.map(partial(attempt, table, seed), range(len(sources)), sources))
     failures = [str(item) for item in attempts if isinstance(item, DataError)]
@@ -168,8 +169,12 @@ def check_alike(table: DataTable, names: list[str], crops: list[Pixels]) -> None
 Opener = Callable[[], Image.Image]
 
 
-def find_images(source: str) -> Iterator[tuple[str, Opener]]:
+def find_images(source: str, asked: str = "data.source") -> Iterator[tuple[str, Opener]]:
     """Yield the name of each image of a source and how to open it, in a fixed order.
+
+    Args:
+        source: as `DataTable` has it.
+        asked: what a user has written it to, for messages.
 
     Raises:
         DataError: the source does not exist or holds no image.
@@ -179,7 +184,7 @@ def find_images(source: str) -> Iterator[tuple[str, Opener]]:
         yield source, partial(Image.open, packaged)
         return
     if source == DIGITS:
-        yield from digits()
+        yield from digits(asked)
         return
     path = Path(source).expanduser()
     if path.is_file():
@@ -188,12 +193,12 @@ def find_images(source: str) -> Iterator[tuple[str, Opener]]:
     if not source or not path.is_dir():
         names = [*PHOTOGRAPHS, DIGITS]
         raise DataError(
-            f"data.source: {source!r} is no file, no folder and no packaged name; "
+            f"{asked}: {source!r} is no file, no folder and no packaged name; "
             f"{did_you_mean(source, names)}"
         )
     files = sorted(file for file in path.rglob("*") if is_visible_image(file, path))
     if not files:
-        raise DataError(f"data.source: the folder {source!r} holds no image")
+        raise DataError(f"{asked}: the folder {source!r} holds no image")
     for file in files:
         yield str(file), partial(Image.open, file)
 
@@ -205,13 +210,13 @@ def is_visible_image(file: Path, folder: Path) -> bool:
     return readable and not hidden and file.is_file()
 
 
-def digits() -> Iterator[tuple[str, Opener]]:
+def digits(asked: str) -> Iterator[tuple[str, Opener]]:
     """Yield scikit-learn's digits, 0 to 16 mapped to 0 to 255."""
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
         raise DataError(
-            "data.source: digits needs scikit-learn; install it with: pip install 'coopkit[digits]'"
+            f"{asked}: digits needs scikit-learn; install it with: pip install 'coopkit[digits]'"
         ) from error
     for number, image in enumerate(load_digits().images):
         grey = np.rint(image * (255 / 16)).astype(np.uint8)

@@ -246,7 +246,7 @@ def test_energy_ranks_and_tells_apart(call: Call, tmp_path: Path):
         (("energy", "@generator", "--images", "@images"), "has no descriptor"),
         (("interpolate", "@descriptor"), "has no generator"),
         (("reconstruct", "@nothing", "--images", "@images", "--out", "x"), "holds no run"),
-        (("inpaint", "@generator", "--images", "@no", "--mask", "3"), "are no file, no folder"),
+        (("inpaint", "@generator", "--images", "@no", "--mask", "3"), "images: "),
         (("inpaint", "@generator", "--images", "@images", "--mask", "8"), "give one of 1 to 7"),
         (("inpaint", "@generator", "--images", "@images", "--mask", "x"), "neither a number"),
         (("reconstruct", "@generator", "--images", "@images", "--out", "."), "as a whole"),

@@ -79,8 +79,9 @@ def evaluate(
     """
     table, mean = trained.recipe.data, trained.mean
     watch("reading the data", 0, None)
-    data = read(table, trained)
-    others = None if held_out is None else read(attrs.evolve(table, source=held_out), trained)
+    data, others = read(table, trained), None
+    if held_out is not None:
+        others = read(attrs.evolve(table, source=held_out), trained, "images held out")
     chains = USUAL if trained.chains is None or trained.generator else len(trained.chains)
     count = min(USUAL, chains) if n is None else n
     signals = drawn_signals(trained, count, seed, steps, watch)
@@ -100,13 +101,13 @@ def evaluate(
     )
 
 
-def read(table: DataTable, trained: Trained) -> Tensor:
+def read(table: DataTable, trained: Trained, asked: str = "data.source") -> Tensor:
     """Return images of a data set, in [−1, 1].
 
     Raises:
         DataError: they cannot be read, or are not of the shape of the run's signals.
     """
-    images: Images = load_images(table, trained.recipe.seed)
+    images: Images = load_images(table, trained.recipe.seed, asked)
     if images.shape != trained.signal_shape:
         raise DataError(
             f"{table.source}: the images are {images.shape}, the run's signals "

@@ -6,8 +6,7 @@ from pathlib import Path
 import attrs
 from torch import Tensor
 
-from coopkit.data import DIGITS, PHOTOGRAPHS, find_images, load_images, to_signals
-from coopkit.errors import DataError
+from coopkit.data import find_images, load_images, to_signals
 from coopkit.tasks.trained import Trained
 
 
@@ -36,8 +35,6 @@ def read_given(trained: Trained, source: str | Path) -> Given:
     Raises:
         DataError: there is no image, or one that cannot be read or is too small.
     """
-    if str(source) not in (*PHOTOGRAPHS, DIGITS) and not Path(source).expanduser().exists():
-        raise DataError(f"the images {str(source)!r} are no file, no folder and no packaged name")
     channels, height, width = trained.signal_shape
     table = attrs.evolve(
         trained.recipe.data,
@@ -48,8 +45,8 @@ def read_given(trained: Trained, source: str | Path) -> Given:
         crops=1,
         color="grey" if channels == 1 else "rgb",
     )
-    files = [name for name, _ in find_images(table.source)]
-    images = load_images(table)
+    files = [name for name, _ in find_images(table.source, "images")]
+    images = load_images(table, asked="images")
     signals = to_signals(images.pixels, trained.mean).to(trained.device)
     return Given(distinct(files), signals)
 
