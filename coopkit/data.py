@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cached_property, partial
 from importlib import resources
 from pathlib import Path
@@ -143,11 +144,8 @@ def load_whole(table: DataTable) -> Tensor:
         DataError: it cannot be read.
     """
     name, opener = next(find_images(table.source))
-    try:
-        with opener() as image:
-            pixels = decode(image, name, table)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{name} cannot be read as an image: {error}") from error
+    with reading(name), opener() as image:
+        pixels = decode(image, name, table)
     return torch.from_numpy(rearrange(pixels, "h w c -> 1 c h w").copy())
 
 
@@ -229,13 +227,29 @@ def attempt(
     """Return the crops of one image, (crops, height, width, channels), or what is wrong with it."""
     name, opener = source
     try:
-        with opener() as image:
+        with reading(name), opener() as image:
             array = decode(image, name, table)
-        return cut(array, name, table, np.random.default_rng([seed, index]))
+            return cut(array, name, table, np.random.default_rng([seed, index]))
     except DataError as error:
         return error
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Say of whatever goes wrong while an image is read which image it is.
+
+    Raises:
+        DataError: something went wrong.
+    """
+    try:
+        yield
+    except DataError:
+        raise
+    except Image.DecompressionBombError as error:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        raise DataError(f"{name} has more than {most:,} pixels; make it smaller first") from error
     except Exception as error:
-        return DataError(f"{name} cannot be read as an image: {error}")
+        raise DataError(f"{name} cannot be read as an image: {error}") from error
 
 
 def decode(image: Image.Image, name: str, table: DataTable) -> Pixels:

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from coopkit.data import DataTable, decode, reading
 from coopkit.errors import DataError
 from coopkit.interfaces import Shape
 
@@ -43,13 +44,12 @@ def read_hole(path: Path, signal_shape: Shape) -> Tensor:
         (height, width), boolean.
 
     Raises:
-        DataError: it cannot be read, has another size than the signals, or leaves nothing.
+        DataError: it cannot be read, is partly transparent, has another size than the signals, or
+            leaves nothing.
     """
-    try:
-        with Image.open(path) as image:
-            shown = np.asarray(image.convert("L")) > 127
-    except (OSError, ValueError) as error:
-        raise DataError(f"the mask {path} cannot be read as an image: {error}") from error
+    name, as_it_is = f"the mask {path}", DataTable(source="", color="grey", resize="none")
+    with reading(name), Image.open(path) as image:
+        shown = decode(image, name, as_it_is)[..., 0] > 127
     if shown.shape != signal_shape[1:]:
         raise DataError(
             f"the mask {path} has {shown.shape[0]} x {shown.shape[1]} pixels, the signals "

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 from tasks.linear import linear_pair
 
+from coopkit.data import DataTable, load_whole
 from coopkit.errors import DataError
 from coopkit.tasks.given import distinct, read_given
 from coopkit.tasks.masks import holes_of, read_hole, square_holes
@@ -71,6 +72,39 @@ def test_a_picture_is_a_mask_where_it_is_bright(tmp_path: Path):
     expected = torch.tensor([[False, False, True], [True, False, False]])
     assert read_hole(path, (1, 2, 3)).equal(expected)
     assert holes_of(str(path), 2, (1, 2, 3)).equal(expected.expand(2, 2, 3))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_what_a_mask_has_transparent_is_not_guessed_at(tmp_path: Path, mode: str):
+    """White paint on nothing: by its colours alone, all of it is bright."""
+    pixels = np.full((4, 5, 4), 255, np.uint8)
+    pixels[:2, :, 3] = 0
+    path = tmp_path / "mask.png"
+    if mode == "P":
+        Image.fromarray(pixels[..., 3]).convert("P").save(path, transparency=0)
+    else:
+        Image.fromarray(pixels).convert(mode).save(path)
+    with pytest.raises(DataError, match="is partly transparent; flatten it on a background first"):
+        read_hole(path, (1, 4, 5))
+
+
+def test_an_opaque_mask_may_have_an_alpha_channel(tmp_path: Path):
+    pixels = np.full((4, 5, 4), 255, np.uint8)
+    pixels[:2, :, :3] = 0
+    hole = read_hole(picture(tmp_path / "mask.png", pixels), (1, 4, 5))
+    assert hole.any(1).tolist() == [False, False, True, True]
+
+
+def test_pictures_of_too_many_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 9)
+    path = picture(tmp_path / "large.png", np.arange(20, dtype=np.uint8).reshape(4, 5))
+    said = r"large\.png has more than 18 pixels; make it smaller first"
+    with pytest.raises(DataError, match=said):
+        holes_of(str(path), 1, (1, 4, 5))
+    with pytest.raises(DataError, match=said):
+        read_given(linear_pair(), path)
+    with pytest.raises(DataError, match=said):
+        load_whole(DataTable(source=str(path)))
 
 
 def test_masks_that_cannot_be_used(tmp_path: Path):
