@@ -105,12 +105,20 @@ def table_of(found: "Evaluation") -> Table:
 @images_option
 @click.option("--against", metavar="DIR", help="Other images: how well energies tell them apart.")
 @click.option("--out", "path", type=Path, help="A JSON file to write the figures to.")
-@click.option("--show", type=click.IntRange(min=0), default=10, help="Images of highest energy.")
+@click.option(
+    "--show",
+    type=click.IntRange(min=0),
+    default=10,
+    help="Images of highest energy; 10 if left out.",
+)
 @device_option
 def energy(
     run_folder: Path, source: str, against: str | None, path: Path | None, show: int, device: str
 ) -> None:
-    """Rank given images by their energy under the descriptor of RUN, the likely outliers first.
+    """Rank given images by their energy under the descriptor of RUN, the highest first.
+
+    A high energy says that the descriptor finds an image unlikely. Blurred, flat and smooth images
+    have low energies, also where they are unlike all that the run has seen: look at both ends.
 
     With --against, the area under the receiver operating characteristic says how well energy and
     auto-encoder residual (26) tell the images of the second folder from those of the first.

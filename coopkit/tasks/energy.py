@@ -1,4 +1,4 @@
-"""How likely given signals are under the descriptor, and which of them are outliers."""
+"""How likely given signals are under the descriptor, and how well that tells others apart."""
 
 import attrs
 import torch
@@ -15,7 +15,7 @@ class Energies:
     """What the descriptor says of given signals.
 
     Attributes:
-        energy: E(Y) of equation (25), (n,); only differences matter.
+        energy: E(Y) of equation (25), (n,); only differences matter. Smooth signals have low ones.
         residual: ‖Y/s² − ∂f/∂Y‖, (n,): by equation (26) zero at a local mode, which the descriptor
             codes and decodes without loss.
     """
