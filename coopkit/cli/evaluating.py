@@ -109,7 +109,7 @@ def table_of(found: "Evaluation") -> Table:
     "--show",
     type=click.IntRange(min=0),
     default=10,
-    help="Images of highest energy; 10 if left out.",
+    help="Images at most; 10 if left out.",
 )
 @device_option
 def energy(
