@@ -114,7 +114,9 @@ def test_sets_of_different_sizes_are_compared():
     assert swd(data[:7], data) < 1
 
 
-def test_the_distance_follows_the_seed():
+def test_the_distance_follows_the_seed(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("coopkit.statistics.wasserstein.PATCHES", 256)
+    monkeypatch.setattr("coopkit.statistics.wasserstein.DIRECTIONS", 64)
     data = photographs(8)
     assert swd(data[:4], data[4:], 1) == swd(data[:4], data[4:], 1)
     assert swd(data[:4], data[4:], 1) != swd(data[:4], data[4:], 2)

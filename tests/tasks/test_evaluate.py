@@ -34,6 +34,13 @@ def train(name: str, folder: Path, *changes: str) -> Trained:
     return load(run(recipe, folder / name).folder)
 
 
+@pytest.fixture(autouse=True)
+def few_patches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compare few patches: what they say of images is not tested here."""
+    monkeypatch.setattr("coopkit.statistics.wasserstein.PATCHES", 256)
+    monkeypatch.setattr("coopkit.statistics.wasserstein.DIRECTIONS", 64)
+
+
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Trained]:
     """Return a finished run of each algorithm, which no test changes."""
