@@ -131,8 +131,7 @@ def load_images(table: DataTable, seed: int = 0, asked: str = "data.source") -> 
         raise DataError("\n".join(failures[:5]) + more)
     crops = [item for item in attempts if not isinstance(item, DataError)]
     check_alike(table, [name for name, _ in sources], crops)
-    stacked = np.concatenate(crops)
-    pixels = torch.from_numpy(rearrange(stacked, "n h w c -> n c h w").copy())
+    pixels = torch.from_numpy(rearrange(np.concatenate(crops), "n h w c -> n c h w").copy())
     mean = float(pixels.double().mean() / 127.5 - 1) if table.subtract_mean else 0.0
     return Images(pixels, mean)
 
@@ -189,10 +188,9 @@ def find_images(source: str, asked: str = "data.source") -> Iterator[tuple[str, 
         yield str(path), partial(Image.open, path)
         return
     if not source or not path.is_dir():
-        names = [*PHOTOGRAPHS, DIGITS]
         raise DataError(
             f"{asked}: {source!r} is no file, no folder and no packaged name; "
-            f"{did_you_mean(source, names)}"
+            f"{did_you_mean(source, [*PHOTOGRAPHS, DIGITS])}"
         )
     files = sorted(file for file in path.rglob("*") if is_visible_image(file, path))
     if not files:
@@ -263,8 +261,7 @@ def decode(image: Image.Image, name: str, table: DataTable) -> Pixels:
         if upright.getchannel("A").getextrema()[0] != 255:
             raise DataError(f"{name} is partly transparent; flatten it on a background first")
     plain = upright.convert("L" if grey else "RGB")
-    resized = resize(plain, table)
-    return np.atleast_3d(np.asarray(resized))
+    return np.atleast_3d(np.asarray(resize(plain, table)))
 
 
 def resize(image: Image.Image, table: DataTable) -> Image.Image:
