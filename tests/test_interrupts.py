@@ -1,5 +1,6 @@
 """Runs in processes of their own, stopped from outside."""
 
+import os
 import random
 import signal
 import subprocess
@@ -19,6 +20,21 @@ TINY = Path(__file__).parent / "tiny" / "cooperative.toml"
 ENDLESS = ["run.iterations=10000000", "run.checkpoint_every=1"]
 
 
+FORKING = """
+import os, sys
+import coopkit.building, coopkit.training
+from coopkit.cli import main
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        main(["run", sys.argv[1], "--out", line.strip(), *sys.argv[2:]])
+        os._exit(0)
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+"""Loads everything once, then makes a process for each folder that it is told, one at a time."""
+
+
 def start(folder: Path) -> "subprocess.Popen[str]":
     """Start an endless run and return once it has made its first checkpoint."""
     sets = [word for key in ENDLESS for word in ("--set", key)]
@@ -27,12 +43,16 @@ def start(folder: Path) -> "subprocess.Popen[str]":
         stderr=subprocess.PIPE,
         text=True,
     )
+    wait_for_a_checkpoint(folder, process)
+    return process
+
+
+def wait_for_a_checkpoint(folder: Path, process: "subprocess.Popen[str]") -> None:
     deadline = time.monotonic() + 60
     while not list_checkpoints(folder / "checkpoints"):
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    return process
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -55,14 +75,26 @@ def test_stopped_run_finishes_its_iteration_and_says_how_to_go_on(
 def test_killed_run_leaves_a_checkpoint_that_loads_and_resumes(tmp_path: Path):
     """Several kills at random moments, then the bits of a run that was never killed."""
     moment = random.Random(2016)
-    for attempt in range(3):
-        folder = tmp_path / str(attempt)
-        process = start(folder)
-        time.sleep(moment.uniform(0, 0.3))
-        process.kill()
-        process.communicate(timeout=60)
-        assert process.returncode == -signal.SIGKILL
-        assert load(folder).iteration > 0
+    sets = [word for key in ENDLESS for word in ("--set", key)]
+    with subprocess.Popen(
+        [sys.executable, "-c", FORKING, str(TINY), *sets],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as forking:
+        for attempt in range(3):
+            folder = tmp_path / str(attempt)
+            print(folder, file=forking.stdin, flush=True)
+            child = int(forking.stdout.readline())
+            try:
+                wait_for_a_checkpoint(folder, forking)
+                time.sleep(moment.uniform(0, 0.3))
+            finally:
+                os.kill(child, signal.SIGKILL)
+            assert int(forking.stdout.readline()) == -signal.SIGKILL
+            assert load(folder).iteration > 0
+        forking.stdin.close()
     done = load(folder).iteration
     longer = Recipe.read(folder / "recipe.toml", [f"run.iterations={done + 2}"])
     run(longer, folder, resume=True)
