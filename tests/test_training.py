@@ -93,6 +93,14 @@ def test_resumed_run_equals_uninterrupted(tmp_path: Path, name: str, optimizer: 
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
 
 
+def test_a_spectral_norm_is_resumed(tmp_path: Path):
+    recipe = tiny("cooperative", "descriptor.spectral_norm=1.5", "run.iterations=4")
+    run(recipe, tmp_path / "whole")
+    run(recipe, tmp_path / "parts", watchers=[StopAt(2)])
+    run(recipe, tmp_path / "parts", resume=True)
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
 def test_checkpoint_holds_all_that_a_run_remembers(tmp_path: Path):
     run(tiny("descriptor", "run.iterations=1"), tmp_path / "one")
     run(tiny("generator", "run.iterations=1"), tmp_path / "two")

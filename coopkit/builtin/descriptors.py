@@ -17,6 +17,7 @@ from coopkit.builtin.layers import (
     Spread,
     convolution,
     initialize,
+    normalize_weights,
     positive,
     spread,
 )
@@ -65,6 +66,9 @@ class ConvolutionalDescriptor:
         last_std: the same for the last layer.
         scale: "one" for f = net, the paper's; "reference" for f = net/s², so that the network
             works at the scale of ‖Y‖².
+        spectral_norm: each layer's weights are divided by their spectral norm, and f is multiplied
+            by this number, so that its slope stays bounded however long it learns (Miyato et al.
+            2018); 0 leaves the weights free.
     """
 
     reference_std: float = attrs.field(default=0.016, validator=gt(0))
@@ -78,6 +82,7 @@ class ConvolutionalDescriptor:
     weight_std: Spread = attrs.field(default=0.01, validator=spread)
     last_std: Spread = attrs.field(default=0.01, validator=spread)
     scale: Literal["one", "reference"] = "one"
+    spectral_norm: float = attrs.field(default=0.0, validator=ge(0))
 
     def __attrs_post_init__(self) -> None:
         if self.scale == "reference" and self.reference_std == float("inf"):
@@ -107,8 +112,10 @@ class ConvolutionalDescriptor:
         inputs = self.top_units(features, signal_shape)
         top = nn.Linear(inputs, self.channels) if self.channels else None
         scale = 1.0 if self.scale == "one" else self.reference_std**-2
-        network = ConvolutionalF(features, top, scale)
+        network = ConvolutionalF(features, top, scale * (self.spectral_norm or 1.0))
         initialize(network, self.weight_std, self.last_std)
+        if self.spectral_norm:
+            normalize_weights(network)
         return network
 
     def top_units(self, features: nn.Module, signal_shape: Shape) -> int:

@@ -6,6 +6,7 @@ from typing import Literal
 import attrs
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 Nonlinearity = Literal["relu", "leaky_relu", "elu", "silu", "softplus"]
 Normalization = Literal["none", "instance", "layer", "batch"]
@@ -86,13 +87,29 @@ def initialize(network: nn.Module, weight_std: Spread, last_std: Spread) -> None
         weight_std: a standard deviation, or "he" for √(2 / inputs of a unit) (He et al. 2015).
         last_std: the same for the last layer.
     """
-    kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
-    layers = [module for module in network.modules() if isinstance(module, kinds)]
+    layers = weighted_layers(network)
     for layer in layers:
         std = last_std if layer is layers[-1] else weight_std
         nn.init.normal_(layer.weight, 0.0, he_std(layer) if isinstance(std, str) else std)
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
+
+
+def weighted_layers(network: nn.Module) -> list[nn.Conv2d | nn.ConvTranspose2d | nn.Linear]:
+    """Return the layers that weights are drawn for, in order."""
+    kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+    return [module for module in network.modules() if isinstance(module, kinds)]
+
+
+def normalize_weights(network: nn.Module) -> None:
+    """Divide each layer's weights by their spectral norm, now and whenever they change.
+
+    The norm is that of the matrix (outputs, inputs · kernel), by one power iteration in each pass
+    of training (Miyato et al. 2018). A convolution's own norm is at most √(overlapping outputs of
+    an input) times that, so that the slope of the whole is bounded.
+    """
+    for layer in weighted_layers(network):
+        spectral_norm(layer)
 
 
 def he_std(layer: nn.Conv2d | nn.ConvTranspose2d | nn.Linear) -> float:

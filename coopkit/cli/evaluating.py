@@ -85,7 +85,9 @@ def table_of(found: "Evaluation") -> Table:
         scale = found.distance.scale
         floor, ceiling = f"floor {scale.floor:.3g}", f"ceiling {scale.ceiling:.3g}"
         row(found.distance.name, found.distance.drawn, f"{floor}, {ceiling}")
-        row("  on its scale", found.distance.relative, "floor 0, ceiling 1")
+        size = f"{found.distance.height} x {found.distance.width}"
+        what = f"  on its scale ({found.distance.count} of {size})"
+        row(what, found.distance.relative, "floor 0, ceiling 1")
     real = found.neighbours.real
     against = "" if real is None else f"{found.real} {real:.4g}"
     row("nearest training image", found.neighbours.drawn, against)

@@ -1,6 +1,7 @@
 """How good what a trained pair draws is, in numbers."""
 
 from functools import partial
+from typing import Any
 
 import attrs
 import torch
@@ -19,6 +20,7 @@ from coopkit.tasks.chains import at_a_time
 from coopkit.tasks.energy import energies
 from coopkit.tasks.evaluation import Distance, Energies, Evaluation, Neighbours
 from coopkit.tasks.sample import sample
+from coopkit.tasks.sizes import at_size
 from coopkit.tasks.trained import Trained
 from coopkit.tasks.watching import Watch, nobody, tell
 
@@ -34,14 +36,12 @@ class Compared:
     """What is compared: images in [−1, 1], (n, channels, height, width), on the CPU.
 
     Attributes:
-        table: where the training data come from.
         drawn: by "initial" and "revised".
         data: of the training.
         others: held out, or None.
         seed: of all randomness.
     """
 
-    table: DataTable
     drawn: dict[str, Tensor]
     data: Tensor
     others: Tensor | None
@@ -61,7 +61,9 @@ def evaluate(
     """Return how good what a trained pair draws is.
 
     Signals are compared as they are shown: the mean added, cut off to [−1, 1]. A texture, learned
-    from one image, is compared with that image as a whole; other data as a set.
+    from one image, is compared with that image as a whole, and drawn as large as it where the
+    networks are convolutional throughout: the statistics of a small piece are those of the piece,
+    real pieces included. Other data are compared as a set.
 
     Args:
         trained: from `coopkit.load`.
@@ -84,16 +86,25 @@ def evaluate(
         others = read(attrs.evolve(table, source=held_out), trained, "images held out")
     chains = USUAL if trained.chains is None or trained.generator else len(trained.chains)
     count = min(USUAL, chains) if n is None else n
-    signals = drawn_signals(trained, count, seed, steps, watch)
-    pictures = {name: (x.cpu() + mean).clamp(-1, 1) for name, x in signals.items()}
-    compared = Compared(table, pictures, data, others, stream_seed(seed, "evaluation"))
+    draw = partial(drawn_signals, trained, seed=seed, steps=steps, watch=watch)
+    signals = draw(count)
+    pictures = shown(signals, mean)
+    compared = Compared(pictures, data, others, stream_seed(seed, "evaluation"))
+    real = texture_of(table, data)
+    if real is None:
+        distance = distance_of(compared, watch)
+    else:
+        if can_be_drawn(trained, real):
+            larger = real[0, 0].numel() / data[0, 0].numel()
+            pictures = shown(draw(max(1, round(count / larger)), size=real.shape[-2:]), mean)
+        distance = texture_distance_of(pictures, real, compared.seed, watch)
     watch("comparing", 0, None)
     return Evaluation(
         iteration=trained.iteration,
         samples=count,
         seed=seed,
         real="observed" if others is None else "held out",
-        distance=distance_of(compared, watch),
+        distance=distance,
         neighbours=neighbours_of(compared),
         diversity=diversity_of(compared),
         energies=energies_of(trained, signals, data if others is None else others, watch),
@@ -117,15 +128,13 @@ def read(table: DataTable, trained: Trained, asked: str = "data.source") -> Tens
     return to_signals(images.pixels[places])
 
 
-def drawn_signals(
-    trained: Trained, count: int, seed: int, steps: int | None, watch: Watch
-) -> dict[str, Tensor]:
+def drawn_signals(trained: Trained, count: int, **how: Any) -> dict[str, Tensor]:
     """Return S1 and S2 by "initial" and "revised", in the units of training.
 
     Raises:
         RunError: they are not finite.
     """
-    drawn = sample(trained, count, seed, steps, watch=watch)
+    drawn = sample(trained, count, **how)
     signals = {"initial": drawn.initial}
     if drawn.revised is not None:
         signals["revised"] = drawn.revised
@@ -135,44 +144,60 @@ def drawn_signals(
     return signals
 
 
+def shown(signals: dict[str, Tensor], mean: float) -> dict[str, Tensor]:
+    """Return signals as they are shown, in [−1, 1], on the CPU."""
+    return {name: (x.cpu() + mean).clamp(-1, 1) for name, x in signals.items()}
+
+
 def distance_of(compared: Compared, watch: Watch) -> Distance | None:
-    """Return the distance that fits the data, or None where none does."""
-    real = texture_of(compared)
-    if real is not None:
-        return texture_distance_of(compared, real, watch)
+    """Return the distance between two sets of images, or None where there are too few."""
     if len(compared.data) < 2 or min(compared.data.shape[-2:]) < PATCH:
         return None
     found = {}
     for name, images in compared.drawn.items():
         watch(f"sliced Wasserstein distance, {name}", 0, None)
         found[name] = swd(images, compared.data, compared.seed)
-    return placed("sliced Wasserstein distance", swd_scale(compared.data, compared.seed), found)
+    scale = swd_scale(compared.data, compared.seed)
+    return placed("sliced Wasserstein distance", compared.drawn, scale, found)
 
 
-def texture_of(compared: Compared) -> Tensor | None:
+def texture_of(table: DataTable, data: Tensor) -> Tensor | None:
     """Return the one image that the data are cut from, if its texture can be measured."""
-    sources = list(find_images(compared.table.source))
-    if len(sources) > 1 or min(compared.data.shape[-2:]) < SMALLEST:
+    sources = list(find_images(table.source))
+    if len(sources) > 1 or min(data.shape[-2:]) < SMALLEST:
         return None
-    whole = to_signals(load_whole(compared.table))
+    whole = to_signals(load_whole(table))
     return None if min(whole.shape[-2:]) < 2 * SMALLEST else whole
 
 
-def texture_distance_of(compared: Compared, real: Tensor, watch: Watch) -> Distance:
-    """Return the texture distance to the whole image, as a mean over the samples."""
+def can_be_drawn(trained: Trained, image: Tensor) -> bool:
+    """Whether the networks can be had at the size of an image."""
+    try:
+        at_size(trained, *image.shape[-2:])
+    except RunError:
+        return False
+    return True
+
+
+def texture_distance_of(
+    pictures: dict[str, Tensor], real: Tensor, seed: int, watch: Watch
+) -> Distance:
+    """Return the texture distance to the whole image, as a mean over the pictures."""
     found = {}
-    for name, images in compared.drawn.items():
+    for name, images in pictures.items():
         progress = partial(tell, watch, f"texture distance, {name}", len(images))
-        found[name] = texture_distance(images, real, progress)
+        found[name] = float(texture_distance(images, real, progress).mean())
     watch("the scale of the texture distance", 0, None)
-    scale = texture_scale(real, compared.seed)
-    return placed("texture distance", scale, {name: float(x.mean()) for name, x in found.items()})
+    return placed("texture distance", pictures, texture_scale(real, seed), found)
 
 
-def placed(name: str, scale: Scale, drawn: dict[str, float]) -> Distance:
+def placed(
+    name: str, pictures: dict[str, Tensor], scale: Scale, drawn: dict[str, float]
+) -> Distance:
     """Return distances and where they stand on their scale."""
     relative = {which: scale.relative(distance) for which, distance in drawn.items()}
-    return Distance(name, scale, drawn, relative)
+    count, _, height, width = pictures["initial"].shape
+    return Distance(name, count, height, width, scale, drawn, relative)
 
 
 def neighbours_of(compared: Compared) -> Neighbours:

@@ -13,6 +13,9 @@ class Distance:
 
     Attributes:
         name: "texture distance" or "sliced Wasserstein distance".
+        count: of the signals compared.
+        height: of each, in pixels.
+        width: of each, in pixels.
         scale: the distance of real from real, and of noise from real.
         drawn: by "initial" and "revised", the distance.
         relative: where it stands, 0 at the floor of the scale and 1 at its ceiling; None where the
@@ -20,6 +23,9 @@ class Distance:
     """
 
     name: str
+    count: int
+    height: int
+    width: int
     scale: Scale
     drawn: dict[str, float]
     relative: dict[str, float | None]

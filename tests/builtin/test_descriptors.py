@@ -140,6 +140,62 @@ def test_he_weights_keep_the_scale_of_the_inputs(seed):
     assert abs(first.std().item() - std) < 6 * std / (2 * first.numel()) ** 0.5
 
 
+def spectral_norms(network: nn.Module) -> list[float]:
+    layers = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    return [float(torch.linalg.matrix_norm(m.weight.detach().flatten(1), ord=2)) for m in layers]
+
+
+@pytest.mark.parametrize("channels", [0, 2])
+def test_each_layer_has_spectral_norm_1_also_after_it_has_learnt(channels, seed):
+    network = attrs.evolve(SMALL, channels=channels, spectral_norm=2.0).build((1, 16, 16))
+    free = attrs.evolve(SMALL, channels=channels).build((1, 16, 16))
+    optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
+    for _ in range(3):
+        network(torch.randn(4, 1, 16, 16)).sum().backward()
+        optimizer.step()
+    for _ in range(50):
+        network(torch.randn(1, 1, 16, 16))
+    assert spectral_norms(network) == pytest.approx([1.0] * (2 + (channels > 0)), abs=1e-3)
+    assert max(spectral_norms(free)) > 1.2
+
+
+@pytest.mark.parametrize("spectral_norm", [0.5, 1.0, 3.0])
+def test_the_slope_of_one_filter_of_one_pixel_is_the_spectral_norm_over_s_squared(
+    spectral_norm, seed
+):
+    """f(Y) = c/s² Σ max(0, w·y + b): wherever a unit is on, the gradient is c w/‖w‖s²."""
+    network = TextureDescriptor(
+        reference_std=0.1,
+        filters=(1,),
+        kernels=(1,),
+        strides=(1,),
+        scale="reference",
+        spectral_norm=spectral_norm,
+    ).build((3, 8, 8))
+    network.eval()
+    y = torch.randn(2, 3, 8, 8, requires_grad=True)
+    (slope,) = torch.autograd.grad(network(y).sum(), y)
+    on = network.features[0](y)[:, 0] > 0
+    assert 0 < on.sum() < on.numel()
+    torch.testing.assert_close(slope.norm(dim=1)[on], torch.full((on.sum(),), 100 * spectral_norm))
+    assert not slope.norm(dim=1)[~on].any()
+
+
+def test_spectral_norms_change_in_training_alone_and_travel_with_the_weights(seed):
+    build = attrs.evolve(SMALL, spectral_norm=1.0).build
+    network, other = build((1, 16, 16)), build((1, 16, 16))
+    y = torch.randn(2, 1, 16, 16)
+    with torch.no_grad():
+        network.features[0].parametrizations.weight.original.mul_(torch.rand(4, 1, 5, 5))
+    network.eval()
+    assert torch.equal(network(y), network(y))
+    other.load_state_dict(network.state_dict())
+    assert torch.equal(other.eval()(y), network(y))
+    before = network(y)
+    network.train()(y)
+    assert not torch.equal(network.eval()(y), before)
+
+
 @pytest.mark.parametrize("channels", [0, 2])
 def test_f_is_summed_in_float32_under_mixed_precision(channels, seed):
     network = attrs.evolve(SMALL, channels=channels).build((1, 64, 64))
@@ -175,6 +231,7 @@ def test_impossible_sizes_are_answered_with_a_sentence(fields, shape, sentence):
         ({"reference_std": 0.0}, "'reference_std' must be > 0"),
         ({"weight_std": 0.0}, "'weight_std' must be > 0, or \"he\""),
         ({"channels": -1}, "'channels' must be >= 0"),
+        ({"spectral_norm": -1.0}, "'spectral_norm' must be >= 0"),
     ],
 )
 def test_impossible_fields_are_refused(fields, sentence):

@@ -255,6 +255,19 @@ def test_weights_that_change_between_evaluations_are_seen(
         assert torch.dist(old, right) > 1e-2 * right.norm()
 
 
+def test_a_spectral_norm_that_changed_in_training_is_seen(seed, take, stir, assert_near):
+    take("direct")
+    network, x = texture(stir, spectral_norm=2.0), torch.randn(CHAINS, *SHAPE)
+    fast, plain = Preparation()(network), frozen(network)
+    before = fast.gradient(x)
+    assert_near(before, gradient(plain, x), 1e-5)
+    with torch.no_grad():
+        network.features[0].parametrizations.weight.original[0].mul_(9)
+    network.train()(x)
+    assert_near(fast.gradient(x), gradient(plain, x), 1e-5)
+    assert torch.dist(before, fast.gradient(x)) > 1e-2 * before.norm()
+
+
 def test_weights_that_change_between_forward_and_backward_are_those_of_the_forward(
     seed, stir, assert_near
 ):

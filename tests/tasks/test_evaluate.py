@@ -142,18 +142,33 @@ def test_held_out_images_are_what_is_held_against(pairs: dict[str, Trained], tmp
     assert found.distance == evaluate(pair, 3).distance
 
 
-def test_a_texture_is_held_against_its_whole_image(texture: Trained):
+def test_a_texture_is_drawn_as_large_as_its_whole_image_and_held_against_it(texture: Trained):
+    """18 of 64 x 64 have the pixels of 3 of 128 x 192."""
     counted: list[tuple[str, int, int | None]] = []
-    found = evaluate(texture, 3, watch=lambda *said: counted.append(said))
+    found = evaluate(texture, 18, watch=lambda *said: counted.append(said))
     real = to_signals(load_whole(texture.recipe.data))
     assert real.shape == (1, 3, 128, 192)
     assert found.distance.name == "texture distance"
     assert found.distance.scale == texture_scale(real, SEED)
-    drawn = shown(texture, sample(texture, 3).revised)
+    distance = found.distance
+    assert (distance.count, distance.height, distance.width) == (3, 128, 192)
+    drawn = shown(texture, sample(texture, 3, size=(128, 192)).revised)
     wanted = float(texture_distance(drawn, real).mean())
     assert found.distance.drawn["revised"] == pytest.approx(wanted)
     for done in (1, 2, 3):
         assert ("texture distance, revised", done, 3) in counted
+
+
+def test_a_texture_of_networks_of_one_size_is_compared_at_that_size(tmp_path: Path):
+    size = ["data.resize=128", "data.height=64", "data.width=64", "data.crops=2"]
+    tied = ["descriptor.channels=1", "run.iterations=1", "data.source='chelsea'"]
+    pair = train("cooperative", tmp_path, *size, *tied)
+    found = evaluate(pair, 2)
+    distance = found.distance
+    assert (distance.count, distance.height, distance.width) == (2, 64, 64)
+    drawn = shown(pair, sample(pair, 2).revised)
+    wanted = float(texture_distance(drawn, to_signals(load_whole(pair.recipe.data))).mean())
+    assert found.distance.drawn["revised"] == pytest.approx(wanted)
 
 
 def test_evaluations_follow_the_seed_and_the_steps(pairs: dict[str, Trained]):
