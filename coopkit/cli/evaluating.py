@@ -73,7 +73,7 @@ def evaluate(
 
 def table_of(found: "Evaluation") -> Table:
     """Return the figures as a table, S1 and S2 beside what they are held against."""
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, caption_justify="left")
     for heading in ("", "S1 initial", "S2 revised", "held against"):
         table.add_column(heading, justify="left" if heading in ("", "held against") else "right")
 
@@ -85,9 +85,9 @@ def table_of(found: "Evaluation") -> Table:
         scale = found.distance.scale
         floor, ceiling = f"floor {scale.floor:.3g}", f"ceiling {scale.ceiling:.3g}"
         row(found.distance.name, found.distance.drawn, f"{floor}, {ceiling}")
+        row("  on its scale", found.distance.relative, "floor 0, ceiling 1")
         size = f"{found.distance.height} x {found.distance.width}"
-        what = f"  on its scale ({found.distance.count} of {size})"
-        row(what, found.distance.relative, "floor 0, ceiling 1")
+        table.caption = f"{found.distance.name} of {found.distance.count} signals of {size}"
     real = found.neighbours.real
     against = "" if real is None else f"{found.real} {real:.4g}"
     row("nearest training image", found.neighbours.drawn, against)
