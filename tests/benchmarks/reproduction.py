@@ -2,7 +2,7 @@
 
 A run's figures are read from its own files: recipe.toml and metrics.jsonl of the training,
 evaluation.json of ``coopkit evaluate RUN --out RUN/evaluation.json``, and figures.json of
-``coopkit inpaint RUN ... --out RUN/inpaint-SIZE``.
+``coopkit inpaint RUN ... --out RUN/inpaint-SIZE``. Pictures are drawn from its checkpoint.
 """
 
 import json
@@ -11,9 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import click
+from PIL import Image
+
+from coopkit.data import load_whole, to_signals
+from coopkit.errors import RunError
+from coopkit.sheets import draw_sheet
+from coopkit.tasks.prior import with_fitted_prior
+from coopkit.tasks.sample import sample
+from coopkit.tasks.sizes import at_size
+from coopkit.tasks.trained import Trained, load
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reproduction.md"
+PICTURES = PAGE.parent / "images" / "reproduction"
+FREE = ("brick", "grass", "gravel")
+"""Photographs that may be shown."""
+TEXTURES, OTHERS = 3, 10
+"""Signals shown of a texture, as large as its photograph, and of anything else."""
 SIZES = (20, 30, 40)
 PAPER = {20: (0.0966, 0.1123), 30: (0.1112, 0.1310), 40: (0.1184, 0.1525)}
 """The paper's Table 1: its own error and that of the best baseline."""
@@ -79,6 +93,37 @@ def evaluated(found: Any) -> list[str]:
     ]
 
 
+def pictures(runs: list[Path]) -> list[str]:
+    """Draw what each run draws, and return a table of the pictures."""
+    PICTURES.mkdir(exist_ok=True)
+    rows = ["| run | drawn by it |", "| --- | --- |"]
+    for run in runs:
+        path = PICTURES / f"{run.name}.png"
+        picture(load(run)).save(path, optimize=True)
+        rows.append(f"| {run.name} | ![S2 of {run.name}](images/reproduction/{path.name}) |")
+    return rows
+
+
+def picture(trained: Trained) -> Image.Image:
+    """Return S2, or S1 with the fitted prior after Algorithm 2; a free photograph beside it."""
+    table = trained.recipe.data
+    count, panels = OTHERS, {}
+    if Path(table.source).is_file() or table.source in FREE:
+        whole = to_signals(load_whole(table))
+        try:
+            trained, count = at_size(trained, *whole.shape[-2:]), TEXTURES
+        except RunError:
+            count = OTHERS
+        if table.source in FREE:
+            panels["photograph"] = whole - trained.mean
+    if trained.recipe.algorithm == "generator":
+        trained = with_fitted_prior(trained)
+    drawn = sample(trained, count)
+    shown = drawn.initial if drawn.revised is None else drawn.revised
+    panels["S1" if drawn.revised is None else "S2"] = shown
+    return draw_sheet(panels, trained.mean, columns=TEXTURES if count == TEXTURES else count // 2)
+
+
 def number(value: float | None) -> str:
     """Return a number in three digits, or nothing."""
     return "" if value is None else f"{value:.3g}"
@@ -115,7 +160,9 @@ def restored(runs: list[Path]) -> list[str]:
 def main(runs: tuple[Path, ...]) -> None:
     """Write the tables of docs/reproduction.md from the folders of RUNS."""
     text = PAGE.read_text(encoding="utf-8")
-    for mark, rows in (("runs", runs_table(list(runs))), ("table 1", restored(list(runs)))):
+    tables = {"runs": runs_table, "pictures": pictures, "table 1": restored}
+    for mark, write in tables.items():
+        rows = write(list(runs))
         opening, closing = f"<!-- {mark} -->\n", f"<!-- end of {mark} -->"
         before, _, rest = text.partition(opening)
         _, _, after = rest.partition(closing)
