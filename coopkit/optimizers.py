@@ -15,6 +15,7 @@ import attrs
 import torch
 from attrs.validators import deep_iterable, ge, gt, lt
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import ParametrizationList, is_parametrized
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
@@ -129,7 +130,7 @@ class Capped:
         """
         groups = []
         for depth, (layer, positions) in enumerate(output_positions(network, example)):
-            for name, parameter in layer.named_parameters(recurse=False):
+            for name, parameter in own_parameters(layer).items():
                 group = {
                     "params": [parameter],
                     "bias": name == "bias",
@@ -140,12 +141,25 @@ class Capped:
         return CappedMomentum(groups, lr=self.lr, cap=self.cap)
 
 
+def own_parameters(layer: nn.Module) -> dict[str, nn.Parameter]:
+    """Return a layer's parameters by name, those that its weights are computed from among them."""
+    own = dict(layer.named_parameters(recurse=False))
+    if is_parametrized(layer):
+        for name, held in layer.parametrizations.items():  # type: ignore[union-attr,operator]
+            own |= {f"{name}.{part}": x for part, x in held.named_parameters(recurse=False)}
+    return own
+
+
 def output_positions(network: nn.Module, example: Tensor) -> list[tuple[nn.Module, int]]:
     """Return each layer that has parameters with the number H·W of positions of its output.
 
     Only outputs (chains, channels, H, W) have positions; others count as 1.
     """
-    layers = [m for m in network.modules() if next(m.parameters(recurse=False), None) is not None]
+    layers = [
+        module
+        for module in network.modules()
+        if own_parameters(module) and not isinstance(module, ParametrizationList)
+    ]
     positions = dict.fromkeys(layers, 1)
 
     def note(layer: nn.Module, inputs: object, output: object) -> None:

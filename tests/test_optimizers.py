@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from coopkit.builtin import TextureDescriptor
 from coopkit.optimizers import (
     Capped,
     CappedMomentum,
@@ -124,6 +125,18 @@ def test_output_positions_are_height_times_width_of_each_layer_in_order():
     assert [module.training for module in network.modules()] == modes
     assert network[1].num_batches_tracked == 0
     assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_a_spectral_norm_changes_neither_positions_nor_layers():
+    y = torch.zeros(1, 1, 16, 16)
+    small = TextureDescriptor(filters=(4, 3), kernels=(5, 3), strides=(1, 2))
+    for spectral_norm in (0.0, 1.0):
+        network = attrs.evolve(small, spectral_norm=spectral_norm).build((1, 16, 16))
+        assert [positions for _, positions in output_positions(network, y)] == [256, 64]
+        groups = Capped(layer_rates=(3.0, 5.0)).build(network, y).param_groups
+        assert len(groups) == 4
+        found = {(g["layer_rate"], g["positions"], g["bias"]) for g in groups}
+        assert found == {(3.0, 256, False), (3.0, 256, True), (5.0, 64, False), (5.0, 64, True)}
 
 
 def test_every_parameter_is_in_exactly_one_group(seed):

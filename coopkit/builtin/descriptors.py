@@ -67,8 +67,9 @@ class ConvolutionalDescriptor:
         scale: "one" for f = net, the paper's; "reference" for f = net/s², so that the network
             works at the scale of ‖Y‖².
         spectral_norm: each layer's weights are divided by their spectral norm, and f is multiplied
-            by this number, so that its slope stays bounded however long it learns (Miyato et al.
-            2018); 0 leaves the weights free.
+            by this number, so that without normalisation its slope stays bounded however long it
+            learns (Miyato et al. 2018); the spread of the initial weights then says how fast they
+            turn, not how large f is. 0 leaves the weights free.
     """
 
     reference_std: float = attrs.field(default=0.016, validator=gt(0))

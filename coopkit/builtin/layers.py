@@ -105,8 +105,8 @@ def normalize_weights(network: nn.Module) -> None:
     """Divide each layer's weights by their spectral norm, now and whenever they change.
 
     The norm is that of the matrix (outputs, inputs · kernel), by one power iteration in each pass
-    of training (Miyato et al. 2018). A convolution's own norm is at most √(overlapping outputs of
-    an input) times that, so that the slope of the whole is bounded.
+    of training (Miyato et al. 2018). With zero padding or none, a convolution's own norm is at most
+    √(outputs that see an input) times that.
     """
     for layer in weighted_layers(network):
         spectral_norm(layer)

@@ -30,6 +30,9 @@ MOST = 2048
 USUAL = 64
 """Signals drawn where no number is given."""
 
+LARGEST = 1024 * 1024
+"""Pixels of a texture that is drawn as large as its photograph."""
+
 
 @attrs.frozen(eq=False)
 class Compared:
@@ -62,8 +65,9 @@ def evaluate(
 
     Signals are compared as they are shown: the mean added, cut off to [−1, 1]. A texture, learned
     from one image, is compared with that image as a whole, and drawn as large as it where the
-    networks are convolutional throughout: the statistics of a small piece are those of the piece,
-    real pieces included. Other data are compared as a set.
+    networks can be had at that size (see `at_size`) and the image has no more than 1024 x 1024
+    pixels: the statistics of a small piece are those of the piece, real pieces included. Other data
+    are compared as a set.
 
     Args:
         trained: from `coopkit.load`.
@@ -94,7 +98,7 @@ def evaluate(
     if real is None:
         distance = distance_of(compared, watch)
     else:
-        if can_be_drawn(trained, real):
+        if real.shape[-2:] != data.shape[-2:] and can_be_drawn(trained, real):
             larger = real[0, 0].numel() / data[0, 0].numel()
             pictures = shown(draw(max(1, round(count / larger)), size=real.shape[-2:]), mean)
         distance = texture_distance_of(pictures, real, compared.seed, watch)
@@ -171,7 +175,9 @@ def texture_of(table: DataTable, data: Tensor) -> Tensor | None:
 
 
 def can_be_drawn(trained: Trained, image: Tensor) -> bool:
-    """Whether the networks can be had at the size of an image."""
+    """Whether the networks can be had at the size of an image, and fit into memory there."""
+    if image[0, 0].numel() > LARGEST:
+        return False
     try:
         at_size(trained, *image.shape[-2:])
     except RunError:

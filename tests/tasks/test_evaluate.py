@@ -159,6 +159,18 @@ def test_a_texture_is_drawn_as_large_as_its_whole_image_and_held_against_it(text
         assert ("texture distance, revised", done, 3) in counted
 
 
+def test_at_least_one_texture_is_drawn_as_large_as_its_image(texture: Trained):
+    assert evaluate(texture, 1).distance.count == 1
+
+
+def test_an_image_that_is_too_large_is_not_drawn_as_a_whole(
+    texture: Trained, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("coopkit.tasks.evaluate.LARGEST", 128 * 192 - 1)
+    distance = evaluate(texture, 1).distance
+    assert (distance.height, distance.width) == (64, 64)
+
+
 def test_a_texture_of_networks_of_one_size_is_compared_at_that_size(tmp_path: Path):
     size = ["data.resize=128", "data.height=64", "data.width=64", "data.crops=2"]
     tied = ["descriptor.channels=1", "run.iterations=1", "data.source='chelsea'"]
