@@ -72,6 +72,8 @@ def test_sample_writes_single_files(call: Call, tmp_path: Path):
     assert size(tmp_path / "each" / names[0]) == (8, 8)
     status, _, said = call("sample", "@cooperative", "--files", "each")
     assert (status, said) == (2, "coopkit: --files each is not empty; give a new folder\n")
+    status, _, said = call("sample", "@cooperative", "--files", "sheet.png")
+    assert (status, said) == (2, "coopkit: --files sheet.png is a file; give a new folder\n")
 
 
 def test_single_files_are_written_whole_or_not_at_all(

@@ -69,7 +69,9 @@ def sample(
 
     check_picture("--out", path)
     check_steps(run_folder, how["steps"])
-    if files is not None and files.exists() and (not files.is_dir() or any(files.iterdir())):
+    if files is not None and files.exists() and not files.is_dir():
+        raise RunError(f"--files {files} is a file; give a new folder")
+    if files is not None and files.is_dir() and any(files.iterdir()):
         raise RunError(f"--files {files} is not empty; give a new folder")
     with written_whole("--files", files) if files else nullcontext() as writing:
         trained = load_with_prior(run_folder, device, prior)

@@ -146,7 +146,8 @@ def energy(
         {"folder": folder, "name": name, "energy": energy, "residual": residual}
         for (folder, name), energy, residual in rows
     ]
-    out.print(ranking(rows[:show]))
+    if show:
+        out.print(ranking(rows[:show]))
     if against is not None:
         inside, outside = scores
         figures["auroc"] = {

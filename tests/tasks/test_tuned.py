@@ -100,3 +100,19 @@ def test_the_same_chains_have_back_what_was_theirs():
     flat = RevisionTarget(lambda x: torch.zeros(len(x)), float("inf"))
     chains.ends(torch.zeros(3, *SHAPE), lambda rows: flat, torch.Generator())
     assert seen == [[0.0, 1.0, 10.0, 11.0], [2.0, 12.0]]
+
+
+def test_sample_goes_on_with_all_that_was_kept_of_persistent_chains(
+    pair: Trained, monkeypatch: pytest.MonkeyPatch
+):
+    asked: list[Kept] = []
+
+    def stay(trained: Trained, x: Tensor, rng: object, steps: object, kept: Kept, **how) -> Tensor:
+        asked.append(kept)
+        return x
+
+    monkeypatch.setattr("coopkit.tasks.sample.revise_signals", stay)
+    persistent = attrs.evolve(pair, generator=None, chains=torch.zeros(3, *SHAPE))
+    sample(persistent, 3)
+    sample(attrs.evolve(pair), 3)
+    assert [kept.chains.keys() for kept in asked] == [{"speed"}, set()]
