@@ -8,6 +8,7 @@ evaluation.json of ``coopkit evaluate RUN --out RUN/evaluation.json``, and figur
 import json
 import tomllib
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import click
@@ -26,7 +27,7 @@ PAGE = ROOT / "docs" / "reproduction.md"
 PICTURES = PAGE.parent / "images" / "reproduction"
 FREE = ("brick", "grass", "gravel")
 """Photographs that may be shown."""
-TEXTURES, OTHERS = 3, 10
+TEXTURES, OTHERS = 4, 10
 """Signals shown of a texture, as large as its photograph, and of anything else."""
 SIZES = (20, 30, 40)
 PAPER = {20: (0.0966, 0.1123), 30: (0.1112, 0.1310), 40: (0.1184, 0.1525)}
@@ -142,7 +143,7 @@ def picture(trained: Trained) -> Image.Image:
     drawn = sample(trained, count)
     shown = drawn.initial if drawn.revised is None else drawn.revised
     panels["S1" if drawn.revised is None else "S2"] = shown
-    return draw_sheet(panels, trained.mean, columns=TEXTURES if count == TEXTURES else count // 2)
+    return draw_sheet(panels, trained.mean, columns=None if count == TEXTURES else count // 2)
 
 
 def number(value: float | None) -> str:
@@ -165,7 +166,7 @@ def restored(runs: list[Path]) -> list[str]:
     best = {size: min(errors[row][size] for row in others) for size in SIZES}
     heads = " | ".join(f"M{size} | over best" for size in SIZES)
     rows = [f"| restored by | {heads} |", "| --- |" + " --- |" * 2 * len(SIZES)]
-    for row, found in sorted(errors.items(), key=lambda item: sum(item[1].values())):
+    for row, found in sorted(errors.items(), key=lambda item: mean(item[1].values())):
         cells = [
             f"{found[size]:.4f} | {found[size] / best[size]:.3f}" if size in found else " | "
             for size in SIZES
