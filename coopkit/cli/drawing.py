@@ -10,6 +10,7 @@ import click
 
 from coopkit.cli.console import say, watching
 from coopkit.cli.results import (
+    check_new_folder,
     check_picture,
     check_steps,
     device_option,
@@ -69,10 +70,8 @@ def sample(
 
     check_picture("--out", path)
     check_steps(run_folder, how["steps"])
-    if files is not None and files.exists() and not files.is_dir():
-        raise RunError(f"--files {files} is a file; give a new folder")
-    if files is not None and files.is_dir() and any(files.iterdir()):
-        raise RunError(f"--files {files} is not empty; give a new folder")
+    if files is not None:
+        check_new_folder("--files", files)
     with written_whole("--files", files) if files else nullcontext() as writing:
         trained = load_with_prior(run_folder, device, prior)
         count = count or trained.recipe.run.chains

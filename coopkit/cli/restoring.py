@@ -175,7 +175,7 @@ def restore(asked: OcclusionOptions, usual: str, method: "Method", prior: str = 
         prior: "standard" or "fitted".
     """
     from coopkit.tasks.given import read_given
-    from coopkit.tasks.inpaint import baselines
+    from coopkit.tasks.inpaint import Baselines, baselines
     from coopkit.tasks.masks import holes_of
     from coopkit.tasks.trained import run_recipe
 
@@ -187,14 +187,14 @@ def restore(asked: OcclusionOptions, usual: str, method: "Method", prior: str = 
         holes = holes_of(asked.mask, len(given), trained.signal_shape, seed)
         with watching() as watch:
             restored = method(trained, given.signals, holes, seed=seed, watch=watch)
-            by_name, refused = {"coopkit": restored.signals}, {}
+            others = Baselines({}, {})
             if asked.compare:
                 others = baselines(given.signals, holes, seed, watch)
-                by_name, refused = by_name | dict(others.restored), dict(others.refused)
+        by_name = {"coopkit": restored.signals, **others.restored}
         figures = errors_of(by_name, given, holes, trained.mean)
         write_json({"asked": as_asked(), "errors": figures}, writing / FIGURES)
         save_pictures(writing, trained, given, holes, restored)
     out.print(table_of(figures))
-    for name, reason in refused.items():
+    for name, reason in others.refused.items():
         say(f"{name} is left out: {reason}")
     say(f"wrote {folder}")

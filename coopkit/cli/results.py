@@ -40,6 +40,18 @@ def check_file(option: str, path: Path) -> None:
         raise RunError(f"{option} {path} is a folder; give the name of a file")
 
 
+def check_new_folder(option: str, path: Path) -> None:
+    """Refuse a place that is taken where a folder is to be written, before anything is computed.
+
+    Raises:
+        RunError: it is a file, or a folder that is not empty.
+    """
+    if path.exists() and not path.is_dir():
+        raise RunError(f"{option} {path} is a file; give a new folder")
+    if path.is_dir() and any(path.iterdir()):
+        raise RunError(f"{option} {path} is not empty; give a new folder")
+
+
 def check_steps(run_folder: Path, steps: int | None) -> None:
     """Refuse revision steps where nothing revises, before anything is computed.
 

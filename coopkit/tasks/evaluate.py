@@ -90,17 +90,17 @@ def evaluate(
         others = read(attrs.evolve(table, source=held_out), trained, "images held out")
     chains = USUAL if trained.chains is None or trained.generator else len(trained.chains)
     count = min(USUAL, chains) if n is None else n
-    draw = partial(drawn_signals, trained, seed=seed, steps=steps, watch=watch)
-    signals = draw(count)
-    pictures = shown(signals, mean)
-    compared = Compared(pictures, data, others, stream_seed(seed, "evaluation"))
+    draw = partial(drawn_signals, seed=seed, steps=steps, watch=watch)
+    signals = draw(trained, count)
+    compared = Compared(shown(signals, mean), data, others, stream_seed(seed, "evaluation"))
     real = texture_of(table, data)
     if real is None:
         distance = distance_of(compared, watch)
     else:
-        if real.shape[-2:] != data.shape[-2:] and can_be_drawn(trained, real):
-            larger = real[0, 0].numel() / data[0, 0].numel()
-            pictures = shown(draw(max(1, round(count / larger)), size=real.shape[-2:]), mean)
+        pictures, larger = compared.drawn, as_large_as(trained, real)
+        if larger is not trained:
+            fewer = round(count * data[0, 0].numel() / real[0, 0].numel())
+            pictures = shown(draw(larger, max(1, fewer)), mean)
         distance = texture_distance_of(pictures, real, compared.seed, watch)
     watch("comparing", 0, None)
     return Evaluation(
@@ -174,15 +174,14 @@ def texture_of(table: DataTable, data: Tensor) -> Tensor | None:
     return None if min(whole.shape[-2:]) < 2 * SMALLEST else whole
 
 
-def can_be_drawn(trained: Trained, image: Tensor) -> bool:
-    """Whether the networks can be had at the size of an image, and fit into memory there."""
+def as_large_as(trained: Trained, image: Tensor) -> Trained:
+    """Return the pair at the size of an image (1, ...), or as it is where it has no such size."""
     if image[0, 0].numel() > LARGEST:
-        return False
+        return trained
     try:
-        at_size(trained, *image.shape[-2:])
+        return at_size(trained, *image.shape[-2:])
     except RunError:
-        return False
-    return True
+        return trained
 
 
 def texture_distance_of(

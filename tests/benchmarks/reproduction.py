@@ -7,6 +7,7 @@ evaluation.json of ``coopkit evaluate RUN --out RUN/evaluation.json``, and figur
 
 import json
 import tomllib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -15,12 +16,12 @@ import click
 from PIL import Image
 
 from coopkit.data import load_whole, to_signals
-from coopkit.errors import RunError
 from coopkit.sheets import draw_sheet
+from coopkit.tasks.evaluate import as_large_as
 from coopkit.tasks.prior import with_fitted_prior
 from coopkit.tasks.sample import sample
-from coopkit.tasks.sizes import at_size
 from coopkit.tasks.trained import Trained, load
+from coopkit.watchers.files import read_metrics
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reproduction.md"
@@ -41,36 +42,26 @@ def read(run: Path, name: str) -> Any:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
-def trained(run: Path) -> dict[str, Any]:
-    """Return the recipe of a run, the seconds of its iterations and its last figures."""
-    recipe = tomllib.loads((run / "recipe.toml").read_text(encoding="utf-8"))
-    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    metrics = [json.loads(line) for line in lines]
-    return {
-        "algorithm": recipe["algorithm"],
-        "data": Path(recipe["data"]["source"]).name,
-        "iterations": len(metrics),
-        "seconds": sum(row["seconds"] for row in metrics),
-        "last": metrics[-1],
-    }
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """Return the lines of a table."""
+    lines = [headings, ["---"] * len(headings), *rows]
+    return [f"| {' | '.join(map(str, cells))} |" for cells in lines]
 
 
 def runs_table(runs: list[Path]) -> list[str]:
-    """Return a row for each run."""
-    rows = [
-        "| run | algorithm | data | iterations | seconds | S2−S1 | S3−S2, g(X)−Y | distance of S2 "
-        "(floor, ceiling) | relative | diversity | nearest, over real |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
+    """Return a row for each run: what it took, and its figures."""
+    headings = ("run", "algorithm", "data", "iterations", "seconds", "S2−S1", "S3−S2, g(X)−Y")
+    headings += ("distance of S2 (floor, ceiling)", "relative", "diversity", "nearest, over real")
+    rows = []
     for run in runs:
-        said, found = trained(run), read(run, "evaluation.json")
-        last = said["last"]
+        recipe = tomllib.loads((run / "recipe.toml").read_text(encoding="utf-8"))
+        metrics = read_metrics(run)
+        last, seconds = metrics[-1], sum(row["seconds"] for row in metrics)
         follows = last.get("reconstructed_minus_revised", last.get("reconstructed_minus_observed"))
-        cells = [run.name, said["algorithm"], said["data"], said["iterations"]]
-        cells += [f"{said['seconds']:.0f}", number(last.get("revised_minus_initial"))]
-        cells += [number(follows), *evaluated(found)]
-        rows.append(f"| {' | '.join(map(str, cells))} |")
-    return rows
+        cells = [run.name, recipe["algorithm"], Path(recipe["data"]["source"]).name, len(metrics)]
+        cells += [f"{seconds:.0f}", number(last.get("revised_minus_initial")), number(follows)]
+        rows.append([*cells, *evaluated(read(run, "evaluation.json"))])
+    return table(headings, rows)
 
 
 def evaluated(found: Any) -> list[str]:
@@ -96,14 +87,11 @@ def evaluated(found: Any) -> list[str]:
 
 def claims(runs: list[Path]) -> list[str]:
     """Return, for each cooperative run, what its figures say of two claims of the paper."""
-    rows = [
-        "| run | E(S2) < E(S1), of all iterations | S3−S2, first 50 | S3−S2, last 50 | "
-        "S2−S1, first 50 | S2−S1, last 50 |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+    headings = ("run", "E(S2) < E(S1), of all iterations", "S3−S2, first 50", "S3−S2, last 50")
+    headings += ("S2−S1, first 50", "S2−S1, last 50")
+    rows = []
     for run in runs:
-        lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        metrics = [json.loads(line) for line in lines]
+        metrics = read_metrics(run)
         if not {"energy_revised", "reconstructed_minus_revised"} <= metrics[0].keys():
             continue
         fell = [row["energy_revised"] < row["energy_initial"] for row in metrics]
@@ -111,32 +99,30 @@ def claims(runs: list[Path]) -> list[str]:
         for name in ("reconstructed_minus_revised", "revised_minus_initial"):
             for part in (metrics[:50], metrics[-50:]):
                 cells.append(number(sum(row[name] for row in part) / len(part)))
-        rows.append(f"| {' | '.join(cells)} |")
-    return rows
+        rows.append(cells)
+    return table(headings, rows)
 
 
 def pictures(runs: list[Path]) -> list[str]:
     """Draw what each run draws, and return a table of the pictures."""
     PICTURES.mkdir(exist_ok=True)
-    rows = ["| run | drawn by it |", "| --- | --- |"]
+    rows = []
     for run in runs:
         path = PICTURES / f"{run.name}.png"
         picture(load(run)).save(path, optimize=True)
-        rows.append(f"| {run.name} | ![S2 of {run.name}](images/reproduction/{path.name}) |")
-    return rows
+        rows.append((run.name, f"![S2 of {run.name}](images/reproduction/{path.name})"))
+    return table(("run", "drawn by it"), rows)
 
 
 def picture(trained: Trained) -> Image.Image:
     """Return S2, or S1 with the fitted prior after Algorithm 2; a free photograph beside it."""
-    table = trained.recipe.data
+    data = trained.recipe.data
     count, panels = OTHERS, {}
-    if Path(table.source).is_file() or table.source in FREE:
-        whole = to_signals(load_whole(table))
-        try:
-            trained, count = at_size(trained, *whole.shape[-2:]), TEXTURES
-        except RunError:
-            count = OTHERS
-        if table.source in FREE:
+    if Path(data.source).is_file() or data.source in FREE:
+        whole = to_signals(load_whole(data))
+        trained = as_large_as(trained, whole)
+        count = TEXTURES if trained.signal_shape[1:] == whole.shape[-2:] else OTHERS
+        if data.source in FREE:
             panels["photograph"] = whole - trained.mean
     if trained.recipe.algorithm == "generator":
         trained = with_fitted_prior(trained)
@@ -164,17 +150,22 @@ def restored(runs: list[Path]) -> list[str]:
         return []
     others = [row for row in errors if not row.startswith("coopkit")]
     best = {size: min(errors[row][size] for row in others) for size in SIZES}
-    heads = " | ".join(f"M{size} | over best" for size in SIZES)
-    rows = [f"| restored by | {heads} |", "| --- |" + " --- |" * 2 * len(SIZES)]
+    headings = ["restored by"]
+    for size in SIZES:
+        headings += [f"M{size}", "over best"]
+    rows = []
     for row, found in sorted(errors.items(), key=lambda item: mean(item[1].values())):
-        cells = [
-            f"{found[size]:.4f} | {found[size] / best[size]:.3f}" if size in found else " | "
-            for size in SIZES
-        ]
-        rows.append(f"| {row} | {' | '.join(cells)} |")
-    paper = [f"{own:.4f} | {own / other:.2f}" for own, other in PAPER.values()]
-    rows.append(f"| *the paper's, on its own faces* | {' | '.join(paper)} |")
-    return rows
+        cells = [row]
+        for size in SIZES:
+            known = size in found
+            cells += (
+                [f"{found[size]:.4f}", f"{found[size] / best[size]:.3f}"] if known else ["", ""]
+            )
+        rows.append(cells)
+    paper = ["*the paper's, on its own faces*"]
+    for own, other in PAPER.values():
+        paper += [f"{own:.4f}", f"{own / other:.2f}"]
+    return table(headings, [*rows, paper])
 
 
 @click.command()
