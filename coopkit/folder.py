@@ -14,6 +14,8 @@ ENVIRONMENT_FILE = "environment.json"
 FAST_FILE = "fast.json"
 METRICS_FILE = "metrics.jsonl"
 SHEETS = "sheets"
+START = "start"
+"""Where [generator.start] has its run."""
 
 
 def check_folder(recipe: Recipe, folder: Path, resume: bool, overwrite: bool) -> list[Path]:

@@ -14,6 +14,7 @@ from coopkit.conversion import convert, one_line, quoted
 from coopkit.data import DataTable
 from coopkit.errors import RecipeError, did_you_mean
 from coopkit.iterations import Settings
+from coopkit.overrides import apply_overrides
 from coopkit.sections import (
     Chain,
     DraftTable,
@@ -141,6 +142,28 @@ class Recipe:
             shown=None if drawn else SHOWN,
         )
 
+    @property
+    def start(self) -> "Recipe | None":
+        """The run of Algorithm 2 by which [generator.start] has the generator begin, if it does.
+
+        It shares the data, the seed, the generator and how it is run and watched.
+        """
+        start = self.raw.get("generator", {}).get("start")
+        if not isinstance(start, Mapping):
+            return None
+        generator = {**self.raw["generator"], "optimizer": start["optimizer"]}
+        length = {key: start[key] for key in ("iterations", "observed")}
+        return Recipe.from_tables(
+            {
+                "algorithm": "generator",
+                "seed": self.seed,
+                "data": self.raw["data"],
+                "generator": {key: value for key, value in generator.items() if key != "start"},
+                "inference": start["inference"],
+                "run": {**self.raw["run"], **length},
+            }
+        )
+
     def to_toml(self) -> str:
         """Return the recipe with every key written out; it runs again to the same result."""
         return tomli_w.dumps(plain(self.raw))
@@ -178,51 +201,6 @@ def packaged_recipes() -> dict[str, str]:
         for file in files
         if file.name.endswith(".toml")
     }
-
-
-def apply_overrides(tables: dict[str, Any], overrides: Iterable[str]) -> None:
-    """Put every "table.key=value" into nested tables.
-
-    Raises:
-        TableProblems: with all those that cannot be put there.
-    """
-    problems: list[tuple[str, str]] = []
-    for override in overrides:
-        try:
-            apply_override(tables, override)
-        except TableProblems as error:
-            problems += error.items
-    if problems:
-        raise TableProblems(problems)
-
-
-def apply_override(tables: dict[str, Any], override: str) -> None:
-    """Put one "table.key=value" into nested tables.
-
-    Raises:
-        TableProblems: it has not that form.
-    """
-    path, equals, text = override.partition("=")
-    keys = path.strip().split(".")
-    if not equals or not all(keys):
-        said = override if override.isprintable() else ascii(override)
-        raise TableProblems([(f"--set {said}", "must be --set table.key=value")])
-    table = tables
-    for key in keys[:-1]:
-        table = table.setdefault(key, {})
-        if not isinstance(table, dict):
-            where = ".".join(map(quoted, keys))
-            raise TableProblems([(where, f"cannot be set: {key!r} is not a table")])
-    table[keys[-1]] = override_value(text)
-
-
-def override_value(text: str) -> Any:
-    """Return the value that a text says in TOML, or else the text as a bare word."""
-    try:
-        table = tomllib.loads(f"value = {text}")
-    except (ValueError, RecursionError):
-        return text.strip()
-    return table["value"] if len(table) == 1 else text.strip()
 
 
 def structure_recipe(cls: type[Recipe], tables: dict[str, Any]) -> Recipe:

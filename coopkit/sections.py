@@ -7,19 +7,17 @@ from typing import Any, Literal
 import attrs
 from attrs.validators import ge, gt
 
-from coopkit.conversion import convert, quoted, refuse, shorten
+from coopkit.conversion import convert, refuse, shorten
 from coopkit.data import DIGITS, PHOTOGRAPHS, DataTable
-from coopkit.interfaces import Sampler, Schedule
+from coopkit.interfaces import Sampler
+from coopkit.optimizer_tables import structure_optimizer
 from coopkit.optimizers import Capped, OptimizerTable, TorchOptimizer
 from coopkit.tables import (
     Raw,
     Scheduled,
     TableProblems,
     find_class,
-    is_schedule,
-    numbers_along,
     structure,
-    structure_schedule,
     structure_scheduled,
 )
 
@@ -43,6 +41,28 @@ class Chain:
     steps: Scheduled[Steps]
 
 
+@attrs.frozen(kw_only=True)
+class StartTable:
+    """How long the run of Algorithm 2 is by which a generator begins.
+
+    Attributes:
+        iterations: learning iterations in all.
+        observed: n, examples that each iteration sees; all of them where there are fewer.
+    """
+
+    iterations: int = attrs.field(validator=ge(1))
+    observed: int = attrs.field(default=32, validator=ge(1))
+
+
+@attrs.frozen
+class Start:
+    """The table [generator.start]: Algorithm 2, before the run's own algorithm begins."""
+
+    table: StartTable
+    inference: Chain
+    optimizer: Scheduled[OptimizerTable]
+
+
 @attrs.frozen
 class Network:
     """The tables [descriptor] and [generator]: an architecture, its fields, and an optimiser.
@@ -50,12 +70,13 @@ class Network:
     Attributes:
         architecture: the class of a plugin, with its fields.
         optimizer: of its weights.
-        start: the folder of a run whose generator it begins from; empty for weights of its own.
+        start: the folder of a run whose generator it begins from, or how such a run is made first;
+            empty for weights of its own.
     """
 
     architecture: Any
     optimizer: Scheduled[OptimizerTable]
-    start: str = ""
+    start: str | Start = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -144,8 +165,10 @@ def structure_section(name: str, raw: Any, iterations: int) -> Any:
     return table
 
 
-def structure_chain(raw: Raw, iterations: int) -> Chain:
+def structure_chain(raw: Any, iterations: int) -> Chain:
     """Check a sampler's table: `sampler` and `steps` are the recipe's, the rest the sampler's."""
+    if not isinstance(raw, Mapping):
+        raise TableProblems([("", str(refuse(raw, Any)))])
     cls = find_class("sampler", raw, default="langevin")
     own = {key: value for key, value in raw.items() if key not in ("sampler", "steps")}
     steps = {key: value for key, value in raw.items() if key == "steps"}
@@ -183,64 +206,43 @@ def structure_network(kind: str, raw: Raw, iterations: int) -> Network:
     except TableProblems as error:
         problems += error.under("optimizer")
     try:
-        start = convert(raw.get("start", ""), str) if kind == "generator" else ""
-        parts.append(start and resolve_folder("start", start))
+        parts.append(structure_start(raw.get("start", "")) if kind == "generator" else "")
     except TableProblems as error:
-        problems += error.items
-    except ValueError as error:
-        problems.append(("start", str(error)))
+        problems += error.under("start")
     if problems:
         raise TableProblems(problems)
     return Network(*parts)
 
 
-def structure_optimizer(raw: Any, iterations: int) -> Scheduled[OptimizerTable]:
-    """Check an optimiser's table, the authors' rule or one of torch.optim."""
+START_KEYS = ("inference", "optimizer")
+"""The tables in [generator.start]."""
+
+
+def structure_start(raw: Any) -> str | Start:
+    """Check how a generator begins: with the run in a folder, or one that is made first."""
     if not isinstance(raw, Mapping):
-        raise TableProblems([("", str(refuse(raw, Any)))])
-    if not isinstance(raw.get("name"), str):
-        raise TableProblems([("name", 'must name an optimiser: "capped" or one of torch.optim')])
-    arguments = {key: value for key, value in raw.items() if key != "name"}
-    if raw["name"] == Capped.name:
-        capped: Scheduled[Any] = structure_scheduled(Capped, arguments, iterations)
-        return capped
-    return structure_torch_optimizer(raw["name"], arguments, iterations)
-
-
-def structure_torch_optimizer(
-    name: str, arguments: Raw, iterations: int
-) -> Scheduled[OptimizerTable]:
-    """Check the arguments of an optimiser of torch.optim, by building it along the schedules."""
-    schedules = {}
-    moments = {0}
-    for key, value in arguments.items():
-        if is_schedule(value):
-            try:
-                schedules[key] = structure_schedule(Any, value, iterations)
-                moments |= extreme_moments(schedules[key], iterations)
-            except TableProblems as error:
-                raise TableProblems(list(error.under(quoted(key)))) from error
-            except ValueError as error:
-                raise TableProblems([(quoted(key), str(error))]) from error
-    for t in sorted(moments, reverse=True):
         try:
-            values = {key: schedule.value(t) for key, schedule in schedules.items()}
-            table = TorchOptimizer(name, {**arguments, **values})
-            table.rehearse()
+            folder = convert(raw, str)
         except ValueError as error:
-            at = f"at iteration {t} of its schedules: " if t else ""
-            raise TableProblems([("", f"{at}{error}")]) from error
-    return Scheduled(table, schedules)
-
-
-def extreme_moments(schedule: Schedule, iterations: int) -> set[int]:
-    """Return the iterations at which a schedule is lowest and highest.
-
-    Raises:
-        ValueError: it has no finite number at one that is checked.
-    """
-    numbers = dict(numbers_along(schedule, iterations))
-    return {min(numbers, key=numbers.__getitem__), max(numbers, key=numbers.__getitem__)}
+            said = f"must be the folder of a run, or a table: {shorten(repr(raw), 100)}"
+            raise TableProblems([("", said)]) from error
+        return folder and resolve_folder("", folder)
+    problems: list[tuple[str, str]] = []
+    parts: list[Any] = []
+    own = {key: value for key, value in raw.items() if key not in START_KEYS}
+    try:
+        parts.append(structure(StartTable, own))
+    except TableProblems as error:
+        problems += error.items
+    iterations = parts[0].iterations if parts else 1
+    for key, check in zip(START_KEYS, (structure_chain, structure_optimizer), strict=True):
+        try:
+            parts.append(check(raw.get(key, {}), iterations))
+        except TableProblems as error:
+            problems += error.under(key)
+    if problems:
+        raise TableProblems(problems)
+    return Start(*parts)
 
 
 def resolve(part: Any) -> dict[str, Any]:
@@ -250,9 +252,13 @@ def resolve(part: Any) -> dict[str, Any]:
         return {**name, **resolve(part.steps), **resolve(part.sampler)}
     if isinstance(part, Network):
         name = {"architecture": part.architecture.name}
-        start = {"start": part.start} if part.start else {}
+        begins = resolve(part.start) if isinstance(part.start, Start) else part.start
+        start = {"start": begins} if begins else {}
         own = {**name, **start, **resolve(part.architecture)}
         return {**own, "optimizer": resolve(part.optimizer)}
+    if isinstance(part, Start):
+        tables = {"inference": resolve(part.inference), "optimizer": resolve(part.optimizer)}
+        return {**resolve(part.table), **tables}
     if isinstance(part, Scheduled):
         values = resolve(part.table)
         for key, schedule in part.schedules.items():

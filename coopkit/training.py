@@ -27,17 +27,18 @@ from coopkit.checkpoint import CHECKPOINTS, list_checkpoints, load_checkpoint
 from coopkit.data import Images, load_images
 from coopkit.errors import DivergedError, RecipeError
 from coopkit.fast import Preparation
-from coopkit.folder import FAST_FILE, check_folder, clear_run
+from coopkit.folder import FAST_FILE, START, check_folder, clear_run
 from coopkit.interrupts import stopping_signals
 from coopkit.iterations import Batch, Iteration, Learner, Streams
 from coopkit.optimizers import apply_settings
 from coopkit.plugins import registry, watching
 from coopkit.recipe import Recipe
 from coopkit.resuming import restore
-from coopkit.sections import Network
+from coopkit.sections import Network, Start
 from coopkit.starting import begin_from
 from coopkit.streams import Order, stream_seed
 from coopkit.watchers import file_watchers
+from coopkit.watchers.files import Records
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -156,7 +157,8 @@ def run(
         folder: for this run alone.
         resume: go on from the newest checkpoint in the folder, or begin if there is none.
         overwrite: remove the run that is in the folder first.
-        watchers: objects with hooks of `coopkit.hookspecs`, called besides the plugins'.
+        watchers: objects with hooks of `coopkit.hookspecs`, called besides the plugins'. A recipe
+            with [generator.start] is two runs, one after the other, and they watch both.
 
     Returns:
         The run as it ended; `interrupted` says whether a signal cut it short.
@@ -170,14 +172,21 @@ def run(
     checkpoints = check_folder(recipe, folder, resume, overwrite)
     images = load_images(recipe.data, recipe.seed)
     training = build_run(recipe, folder, images)
-    if resume and checkpoints:
+    start = recipe.generator.start if recipe.generator and not checkpoints else ""
+    if checkpoints:
         restore(training, load_checkpoint(checkpoints[-1]))
-    elif recipe.generator is not None and recipe.generator.start:
-        begin_from(training.learners["generator"].network, Path(recipe.generator.start))
+    elif isinstance(start, str) and start:
+        begin_from(training.learners["generator"].network, Path(start))
     hooks = watching(registry().modules, (*file_watchers(), *watchers))
     if overwrite and training.is_main:
         clear_run(folder)
+        if not isinstance(start, Start):
+            clear_run(folder / START)
     training.accelerator.wait_for_everyone()
+    if isinstance(start, Start):
+        learn_start(training, resume, overwrite, watchers)
+        if training.interrupted:
+            return training
     with stopping_signals() as received:
         try:
             hooks.run_started(run=training)
@@ -191,6 +200,26 @@ def run(
             hooks.run_finished(run=training)
     training.accelerator.wait_for_everyone()
     return training
+
+
+def learn_start(training: Run, resume: bool, overwrite: bool, watchers: Sequence[object]) -> None:
+    """Do the run of Algorithm 2 that [generator.start] asks for, and begin where it ends.
+
+    The recipe is written before, so that a run that is interrupted there can be resumed.
+    """
+    assert training.recipe.start is not None
+    Records().run_started(run=training)
+    training.accelerator.wait_for_everyone()
+    first = run(
+        training.recipe.start,
+        training.folder / START,
+        resume=resume,
+        overwrite=overwrite,
+        watchers=watchers,
+    )
+    training.interrupted = first.interrupted
+    if first.finished:
+        begin_from(training.learners["generator"].network, first.folder)
 
 
 def build_run(recipe: Recipe, folder: Path, images: Images) -> Run:

@@ -18,7 +18,7 @@ from coopkit.optimizers import Capped
 from coopkit.plugins import load
 from coopkit.recipe import packaged_recipes
 from coopkit.reference import fields_of, first_line
-from coopkit.sections import DraftTable, ReconstructionTable, RunTable, Steps
+from coopkit.sections import DraftTable, ReconstructionTable, RunTable, StartTable, Steps
 
 PACKAGE = Path(__file__).parent.parent / "coopkit"
 REFERENCE = "recipes.md"
@@ -29,6 +29,7 @@ TABLES: dict[str, type[Any]] = {
     "draft": DraftTable,
     "reconstruction": ReconstructionTable,
     "run": RunTable,
+    "start": StartTable,
     "steps": Steps,
     "capped": Capped,
 }

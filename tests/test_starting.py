@@ -1,17 +1,26 @@
 """A cooperative run whose generator begins where Algorithm 2 has left its own."""
 
 import shutil
+import signal
+import tomllib
 from pathlib import Path
 
+import attrs
 import pytest
 import torch
 
 from coopkit.errors import RecipeError, RunError
+from coopkit.folder import START
+from coopkit.interfaces import hookimpl
+from coopkit.iterations import Iteration
 from coopkit.recipe import Recipe
 from coopkit.starting import Expanded, mean_and_root
+from coopkit.tasks.describe import describe_run
+from coopkit.tasks.estimate import describe_estimate
 from coopkit.tasks.prior import with_fitted_prior
 from coopkit.tasks.trained import load
-from coopkit.training import run
+from coopkit.training import Run, run
+from coopkit.watchers.files import read_metrics
 
 TINY = Path(__file__).parent / "tiny"
 SAME = [
@@ -112,3 +121,115 @@ def test_the_start_is_written_out_and_means_the_same_elsewhere(first: Path, tmp_
     written = tmp_path / "recipe.toml"
     written.write_text(recipe.to_toml())
     assert Recipe.read(written).generator.start == str(first)
+
+
+BEGUN = [
+    *SAME,
+    "generator.start.iterations=3",
+    "generator.start.observed=5",
+    "generator.start.optimizer={name='Adam', lr=0.01}",
+    "generator.start.inference={steps=2, step_size=0.1}",
+]
+
+
+def in_one(*changes: str) -> Recipe:
+    return Recipe.read(TINY / "cooperative.toml", [*BEGUN, *changes])
+
+
+class StopsAt:
+    """A watcher by which a run is asked to stop, as a person would."""
+
+    def __init__(self, iteration: int) -> None:
+        self.iteration = iteration
+
+    @hookimpl
+    def iteration_finished(self, run: Run, iteration: Iteration) -> None:
+        if run.iteration == self.iteration:
+            signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_recipe_that_begins_by_algorithm_2_equals_two_runs(tmp_path: Path):
+    one = run(in_one(), tmp_path / "one")
+    learnt = [
+        *SAME,
+        "run.iterations=3",
+        "run.observed=5",
+        "seed=1",
+        "generator.optimizer={name='Adam', lr=0.01}",
+        "inference={steps=2, step_size=0.1}",
+    ]
+    tables = tomllib.loads((TINY / "cooperative.toml").read_text())
+    kept = {name: tables[name] for name in ("data", "generator", "run")}
+    first = run(
+        Recipe.from_tables({"algorithm": "generator", **kept}, overrides=learnt), tmp_path / "first"
+    )
+    two = run(second(first.folder), tmp_path / "two")
+    state, expected = (r.learners["generator"].network.state_dict() for r in (one, two))
+    assert not expected["root"].equal(torch.eye(3))
+    assert all(state[name].equal(value) for name, value in expected.items())
+    assert load(tmp_path / "one" / START).recipe == first.recipe
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_a_run_that_is_stopped_in_its_start_goes_on_to_the_same_end(tmp_path: Path, at: int):
+    whole = run(in_one(), tmp_path / "whole")
+    recipe, folder = in_one("run.iterations=1"), tmp_path / "parts"
+    stopped = run(recipe, folder, watchers=[StopsAt(at)])
+    assert (stopped.iteration, stopped.interrupted) == (0, signal.SIGTERM)
+    assert describe_run(folder)["begun by"] == f"{at} of 3 iterations of Algorithm 2"
+    assert not run(recipe, folder, resume=True).interrupted
+    resumed = run(in_one(), folder, resume=True)
+    assert len(read_metrics(folder / START)) == 3
+    state, expected = (r.learners["generator"].network.state_dict() for r in (resumed, whole))
+    assert all(state[name].equal(value) for name, value in expected.items())
+
+
+def test_a_folder_given_takes_the_place_of_the_start_of_a_recipe(first: Path):
+    recipe = in_one(f"generator.start='{first}'")
+    assert (recipe.generator.start, recipe.start) == (str(first), None)
+
+
+def test_how_a_run_begins_is_written_out_with_every_key():
+    recipe = in_one()
+    again = Recipe.from_tables(tomllib.loads(recipe.to_toml()))
+    assert again == recipe
+    assert again.raw["generator"]["start"]["inference"]["temperature"] == 1.0
+    assert recipe.start.run == attrs.evolve(recipe.run, iterations=3, observed=5)
+
+
+def test_schedules_of_the_start_extend_over_its_iterations():
+    rate = "{schedule='linear', start=0.3, end=0.0}"
+    begun = in_one(f"generator.start.optimizer.lr={rate}").start.generator.optimizer
+    assert [begun.at(t).arguments["lr"] for t in range(3)] == pytest.approx([0.3, 0.2, 0.1])
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ("generator.start.iterations=0", "generator.start.iterations must be >= 1"),
+        ("generator.start.iteration=3", "generator.start.iteration is no key of this table"),
+        ("generator.start.inference=3", "generator.start.inference must be a table"),
+        ("generator.start.inference={}", "generator.start.inference.steps is missing"),
+        ("generator.start.optimizer=3", "generator.start.optimizer must be a table"),
+        ("generator.start.optimizer.lr=-1", "generator.start.optimizer Adam refuses its arguments"),
+        ("generator.start=3", "generator.start must be the folder of a run, or a table"),
+    ],
+)
+def test_every_problem_of_a_start_is_named(change: str, problem: str):
+    with pytest.raises(RecipeError) as caught:
+        in_one(change)
+    assert problem in str(caught.value)
+
+
+def test_a_run_that_is_overwritten_learns_its_start_anew(tmp_path: Path):
+    folder = run(in_one("run.iterations=1"), tmp_path / "a").folder
+    (folder / START / "notes.txt").write_text("mine")
+    run(in_one("run.iterations=1", "generator.start.iterations=1"), folder, overwrite=True)
+    assert len(read_metrics(folder / START)) == 1
+    assert (folder / START / "notes.txt").read_text() == "mine"
+    run(Recipe.read(TINY / "cooperative.toml", ["run.iterations=1"]), folder, overwrite=True)
+    assert [path.name for path in (folder / START).iterdir()] == ["notes.txt"]
+
+
+def test_an_estimate_counts_the_start():
+    assert "GiB" in describe_estimate(in_one())["generator.start"]

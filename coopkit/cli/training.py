@@ -28,7 +28,7 @@ def run(
     recipe: str, folder: Path | None, overrides: tuple[str, ...], resume: bool, overwrite: bool
 ) -> None:
     """Train as RECIPE says: a file, a packaged name, or with --resume a run's folder."""
-    from coopkit.folder import RECIPE_FILE
+    from coopkit.folder import RECIPE_FILE, START
     from coopkit.recipe import Recipe
     from coopkit.training import run as train
     from coopkit.watchers.terminal import watcher
@@ -39,6 +39,9 @@ def run(
         folder, recipe = folder or Path(recipe), str(stored)
     folder = folder or Path("runs") / Path(recipe).stem
     parsed = Recipe.read(recipe, overrides)
+    if parsed.start is not None:
+        first = parsed.start.run.iterations
+        say(f"the generator begins by {first} iterations of Algorithm 2, in {folder / START}")
     ended = train(parsed, folder, resume=resume, overwrite=overwrite, watchers=[watcher(err)])
     if ended.is_main:
         tell_end(ended)

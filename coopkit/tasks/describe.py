@@ -2,11 +2,12 @@
 
 import json
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from coopkit.checkpoint import CHECKPOINTS, list_checkpoints
 from coopkit.errors import RunError
-from coopkit.folder import ENVIRONMENT_FILE, FAST_FILE
+from coopkit.folder import ENVIRONMENT_FILE, FAST_FILE, START
 from coopkit.tasks.trained import run_recipe
 from coopkit.watchers.files import read_metrics
 
@@ -28,9 +29,11 @@ def describe_run(folder: Path) -> dict[str, str]:
         said["revision"] = (
             f"{recipe.revision.sampler.table}, {recipe.revision.steps.table.steps} steps"
         )
+    if recipe.start is not None:
+        done = iterations_done(read_metrics(folder / START))
+        said["begun by"] = f"{done} of {recipe.start.run.iterations} iterations of Algorithm 2"
     metrics = read_metrics(folder)
-    done = int(metrics[-1]["iteration"]) if metrics else 0
-    said["iterations"] = f"{done} of {recipe.run.iterations}"
+    said["iterations"] = f"{iterations_done(metrics)} of {recipe.run.iterations}"
     places = list_checkpoints(folder / CHECKPOINTS)
     said["newest checkpoint"] = str(places[-1]) if places else "none yet"
     said |= describe_environment(folder / ENVIRONMENT_FILE)
@@ -39,6 +42,11 @@ def describe_run(folder: Path) -> dict[str, str]:
         if name != "iteration":
             said[name] = f"{value:.6g}"
     return said
+
+
+def iterations_done(metrics: Sequence[Mapping[str, float]]) -> int:
+    """Return how far a run got."""
+    return int(metrics[-1]["iteration"]) if metrics else 0
 
 
 def describe_environment(path: Path) -> dict[str, str]:

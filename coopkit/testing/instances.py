@@ -10,8 +10,8 @@ import attrs
 
 from coopkit.errors import CoopkitError, PluginError, did_you_mean
 from coopkit.interfaces import Sampler
+from coopkit.overrides import apply_overrides
 from coopkit.plugins import check_class, registry
-from coopkit.recipe import apply_overrides
 from coopkit.tables import TableProblems, structure
 
 

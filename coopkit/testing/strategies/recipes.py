@@ -16,7 +16,7 @@ from hypothesis.strategies import SearchStrategy
 from coopkit.data import DIGITS, PHOTOGRAPHS, DataTable
 from coopkit.plugins import registry
 from coopkit.recipe import OPTIONAL, TABLES, AlgorithmName, Recipe
-from coopkit.sections import SCHEDULABLE, RunTable, Steps
+from coopkit.sections import SCHEDULABLE, RunTable, StartTable, Steps
 from coopkit.testing.strategies.fields import Table, Values, bounds_of, is_taken, tables_of
 from coopkit.testing.strategies.optimizers import optimizer_tables
 from coopkit.testing.strategies.schedules import made, schedule_tables, schedules
@@ -117,7 +117,21 @@ def network_tables(draw: st.DrawFn, kind: str, iterations: int, declared: Declar
     vary = partial(number_or_schedule, iterations)
     optimizer = draw(optimizer_tables(iterations, vary))
     own = draw(declared.get(cls, tables_of(cls)))
-    return {"architecture": name, **own, "optimizer": optimizer}
+    begins = (
+        {"start": draw(starts(declared))} if kind == "generator" and draw(st.booleans()) else {}
+    )
+    return {"architecture": name, **own, **begins, "optimizer": optimizer}
+
+
+@st.composite
+def starts(draw: st.DrawFn, declared: Declared) -> Table | str:
+    """Return a strategy of how a generator begins: a folder, or the table [generator.start]."""
+    if draw(st.booleans()):
+        return draw(st.text(max_size=20).filter(is_of_no_home))
+    table = draw(tables_of(StartTable).map(lambda own: {**own, "iterations": ITERATIONS}))
+    vary = partial(number_or_schedule, ITERATIONS)
+    optimizer = draw(optimizer_tables(ITERATIONS, vary))
+    return {**table, "inference": draw(chain_tables(ITERATIONS, declared)), "optimizer": optimizer}
 
 
 @st.composite
