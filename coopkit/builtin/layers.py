@@ -1,11 +1,12 @@
 """The pieces from which the built-in architectures are made, chosen by name."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, cast
 
 import attrs
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
 Nonlinearity = Literal["relu", "leaky_relu", "elu", "silu", "softplus"]
@@ -75,7 +76,32 @@ def upsampling(channels: int, filters: int, kernel: int, factor: int, how: str) 
         scale_factor=factor, mode=how, align_corners=False if how == "bilinear" else None
     )
     convolved = nn.Conv2d(channels, filters, kernel, padding="same", padding_mode="replicate")
+    if how == "nearest":
+        return NearestUpsampling(interpolation, convolved)
     return nn.Sequential(interpolation, convolved)
+
+
+class NearestUpsampling(nn.Sequential):
+    """Nearest up-sampling by f and a k×k convolution, as one transposed convolution.
+
+    Pixels of a cell are equal, and so the weights that meet them are summed first: filters of
+    k + f − 1 pixels in steps of f, ((k + f − 1) / f)² products for each weight of a pixel where the
+    convolution has k².
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (chains, filters, f · height, f · width) of (chains, channels, height, width)."""
+        interpolation, convolved = cast(tuple[nn.Upsample, nn.Conv2d], tuple(self))
+        f, k = round(cast(float, interpolation.scale_factor)), convolved.kernel_size[0]
+        before = (k - 1) // 2
+        border = -(-(k - 1 - before) // f)
+        repeated = functional.pad(x, [border] * 4, mode="replicate")
+        turned = functional.pad(convolved.weight.flip(-2, -1).transpose(0, 1), [f - 1] * 4)
+        summed = functional.avg_pool2d(turned, f, stride=1, divisor_override=1)
+        cut = border * f - before + k - 1
+        return functional.conv_transpose2d(
+            repeated, summed, convolved.bias, f, cut, k - 1 - 2 * before
+        )
 
 
 @torch.no_grad()
