@@ -9,7 +9,7 @@ from torch import nn
 from coopkit.builtin.layers import NearestUpsampling, upsampling
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     kernel=st.integers(1, 7),
     factor=st.integers(2, 4),
