@@ -28,6 +28,7 @@ def run(
     recipe: str, folder: Path | None, overrides: tuple[str, ...], resume: bool, overwrite: bool
 ) -> None:
     """Train as RECIPE says: a file, a packaged name, or with --resume a run's folder."""
+    from coopkit.checkpoint import CHECKPOINTS, list_checkpoints
     from coopkit.folder import RECIPE_FILE, START
     from coopkit.recipe import Recipe
     from coopkit.training import run as train
@@ -39,7 +40,7 @@ def run(
         folder, recipe = folder or Path(recipe), str(stored)
     folder = folder or Path("runs") / Path(recipe).stem
     parsed = Recipe.read(recipe, overrides)
-    if parsed.start is not None:
+    if parsed.start is not None and not list_checkpoints(folder / CHECKPOINTS):
         first = parsed.start.run.iterations
         say(f"the generator begins by {first} iterations of Algorithm 2, in {folder / START}")
     ended = train(parsed, folder, resume=resume, overwrite=overwrite, watchers=[watcher(err)])
