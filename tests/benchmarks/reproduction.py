@@ -14,9 +14,12 @@ from typing import Any
 
 import click
 from PIL import Image
+from torch import Tensor
 
-from coopkit.data import load_whole, to_signals
+from coopkit.data import Images, load_images, load_whole, to_signals
+from coopkit.folder import START
 from coopkit.sheets import draw_sheet
+from coopkit.statistics.neighbours import nearest, nearest_others
 from coopkit.tasks.evaluate import as_large_as
 from coopkit.tasks.prior import with_fitted_prior
 from coopkit.tasks.sample import sample
@@ -30,6 +33,8 @@ FREE = ("brick", "grass", "gravel")
 """Photographs that may be shown."""
 TEXTURES, OTHERS = 4, 10
 """Signals shown of a texture, as large as its photograph, and of anything else."""
+COPY = 0.4
+"""What is nearer to a photograph than this, in distances between photographs, would show it."""
 SIZES = (20, 30, 40)
 PAPER = {20: (0.0966, 0.1123), 30: (0.1112, 0.1310), 40: (0.1184, 0.1525)}
 """The paper's Table 1: its own error and that of the best baseline."""
@@ -50,18 +55,26 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str
 
 def runs_table(runs: list[Path]) -> list[str]:
     """Return a row for each run: what it took, and its figures."""
-    headings = ("run", "algorithm", "data", "iterations", "seconds", "S2−S1", "S3−S2, g(X)−Y")
-    headings += ("distance of S2 (floor, ceiling)", "relative", "diversity", "nearest, over real")
+    headings = ["run", "algorithm", "data", "iterations", "seconds (of a start)"]
+    headings += ["S2−S1", "S3−S2, g(X)−Y"]
+    headings += ["distance of S2 (floor, ceiling)", "relative", "diversity", "nearest, over real"]
     rows = []
     for run in runs:
         recipe = tomllib.loads((run / "recipe.toml").read_text(encoding="utf-8"))
         metrics = read_metrics(run)
-        last, seconds = metrics[-1], sum(row["seconds"] for row in metrics)
+        last, seconds = metrics[-1], f"{duration(run):.0f}"
+        if (run / START).is_dir():
+            seconds += f" ({duration(run / START):.0f})"
         follows = last.get("reconstructed_minus_revised", last.get("reconstructed_minus_observed"))
         cells = [run.name, recipe["algorithm"], Path(recipe["data"]["source"]).name, len(metrics)]
-        cells += [f"{seconds:.0f}", number(last.get("revised_minus_initial")), number(follows)]
+        cells += [seconds, number(last.get("revised_minus_initial")), number(follows)]
         rows.append([*cells, *evaluated(read(run, "evaluation.json"))])
     return table(headings, rows)
+
+
+def duration(run: Path) -> float:
+    """Return the seconds that all iterations of a run took."""
+    return sum(row["seconds"] for row in read_metrics(run))
 
 
 def evaluated(found: Any) -> list[str]:
@@ -87,8 +100,8 @@ def evaluated(found: Any) -> list[str]:
 
 def claims(runs: list[Path]) -> list[str]:
     """Return, for each cooperative run, what its figures say of two claims of the paper."""
-    headings = ("run", "E(S2) < E(S1), of all iterations", "S3−S2, first 50", "S3−S2, last 50")
-    headings += ("S2−S1, first 50", "S2−S1, last 50")
+    headings = ["run", "E(S2) < E(S1), of all iterations", "S3−S2, first 50", "S3−S2, last 50"]
+    headings += ["S2−S1, first 50", "S2−S1, last 50"]
     rows = []
     for run in runs:
         metrics = read_metrics(run)
@@ -117,19 +130,28 @@ def pictures(runs: list[Path]) -> list[str]:
 def picture(trained: Trained) -> Image.Image:
     """Return S2, or S1 with the fitted prior after Algorithm 2; a free photograph beside it."""
     data = trained.recipe.data
-    count, panels = OTHERS, {}
+    count, panels = 8 * OTHERS, {}
     if Path(data.source).is_file() or data.source in FREE:
         whole = to_signals(load_whole(data))
         trained = as_large_as(trained, whole)
-        count = TEXTURES if trained.signal_shape[1:] == whole.shape[-2:] else OTHERS
+        count = TEXTURES if trained.signal_shape[1:] == whole.shape[-2:] else count
         if data.source in FREE:
             panels["photograph"] = whole - trained.mean
     if trained.recipe.algorithm == "generator":
         trained = with_fitted_prior(trained)
     drawn = sample(trained, count)
     shown = drawn.initial if drawn.revised is None else drawn.revised
+    if count != TEXTURES:
+        shown = no_copies(shown + trained.mean, load_images(data))[:OTHERS] - trained.mean
     panels["S1" if drawn.revised is None else "S2"] = shown
-    return draw_sheet(panels, trained.mean, columns=None if count == TEXTURES else count // 2)
+    return draw_sheet(panels, trained.mean, columns=None if count == TEXTURES else OTHERS // 2)
+
+
+def no_copies(drawn: Tensor, images: Images) -> Tensor:
+    """Return those of the signals that do not show a photograph, which may not be shown."""
+    photographs = to_signals(images.pixels)
+    apart = nearest_others(photographs).distance.median()
+    return drawn[nearest(drawn, photographs).distance >= COPY * apart]
 
 
 def number(value: float | None) -> str:
