@@ -1,7 +1,9 @@
 """Whether a run may write to a folder, and from where it goes on."""
 
 import shutil
+import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,8 @@ def check_folder(recipe: Recipe, folder: Path, resume: bool, overwrite: bool) ->
     """
     if resume and overwrite:
         raise RunError("--resume and --overwrite exclude each other; choose one")
+    if overwrite:
+        check_start_is_elsewhere(recipe, folder)
     stored = folder / RECIPE_FILE
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder} is a file; a run needs a folder of its own")
@@ -52,17 +56,47 @@ def check_folder(recipe: Recipe, folder: Path, resume: bool, overwrite: bool) ->
     return list_checkpoints(folder / CHECKPOINTS)
 
 
+def check_start_is_elsewhere(recipe: Recipe, folder: Path) -> None:
+    """Refuse to overwrite the run from which another is to begin.
+
+    Raises:
+        RunError: generator.start is the folder, or lies in it.
+    """
+    start = recipe.generator.start if recipe.generator is not None else ""
+    if isinstance(start, str) and start and Path(start).resolve().is_relative_to(folder.resolve()):
+        raise RunError(
+            f"generator.start: {start} is in {folder}, which --overwrite removes; "
+            "--out chooses another folder"
+        )
+
+
 def foreign(path: Path) -> bool:
     """Whether something in a folder is more than what a run leaves that is killed at its start."""
     return not path.name.startswith(TEMPORARY) and path.name != ENVIRONMENT_FILE
 
 
 def clear_run(folder: Path) -> None:
-    """Remove what a run has written to its folder, and nothing else."""
+    """Remove what a run has written to its folder, its start first, and nothing else.
+
+    Whenever this is cut off, it can be done again.
+    """
+    if has_start(folder):
+        clear_run(folder / START)
+        with suppress(OSError):
+            (folder / START).rmdir()
     for name in (SHEETS, CHECKPOINTS):
         shutil.rmtree(folder / name, ignore_errors=True)
-    for name in (METRICS_FILE, FAST_FILE, ENVIRONMENT_FILE, RECIPE_FILE):
+    for name in (METRICS_FILE, FAST_FILE, RECIPE_FILE, ENVIRONMENT_FILE):
         (folder / name).unlink(missing_ok=True)
+
+
+def has_start(folder: Path) -> bool:
+    """Whether the run in a folder has made the one in its folder start/."""
+    try:
+        tables = tomllib.loads((folder / RECIPE_FILE).read_text(encoding="utf-8"))
+        return isinstance(tables["generator"]["start"], dict)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 FREE_ON_RESUME = {

@@ -143,7 +143,7 @@ class Recipe:
         )
 
     @property
-    def start(self) -> "Recipe | None":
+    def start_recipe(self) -> "Recipe | None":
         """The run of Algorithm 2 by which [generator.start] has the generator begin, if it does.
 
         It shares the data, the seed, the generator and how it is run and watched.
@@ -195,12 +195,12 @@ def recipe_text(source: str | Path) -> str:
 
 def packaged_recipes() -> dict[str, str]:
     """Return the text of each recipe that comes in the box, by name."""
-    files = sorted((resources.files("coopkit") / "recipes").iterdir(), key=lambda file: file.name)
-    return {
+    texts = {
         file.name.removesuffix(".toml"): file.read_text(encoding="utf-8")
-        for file in files
+        for file in (resources.files("coopkit") / "recipes").iterdir()
         if file.name.endswith(".toml")
     }
+    return dict(sorted(texts.items()))
 
 
 def structure_recipe(cls: type[Recipe], tables: dict[str, Any]) -> Recipe:

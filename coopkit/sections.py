@@ -197,8 +197,7 @@ def structure_network(kind: str, raw: Raw, iterations: int) -> Network:
     parts: list[Any] = []
     try:
         cls = find_class(kind, raw)
-        own = {key: raw[key] for key in raw if key not in NETWORK_KEYS[kind]}
-        parts.append(structure(cls, own))
+        parts.append(structure(cls, raw, NETWORK_KEYS[kind]))
     except TableProblems as error:
         problems += error.items
     try:
@@ -229,9 +228,8 @@ def structure_start(raw: Any) -> str | Start:
         return folder and resolve_folder("", folder)
     problems: list[tuple[str, str]] = []
     parts: list[Any] = []
-    own = {key: value for key, value in raw.items() if key not in START_KEYS}
     try:
-        parts.append(structure(StartTable, own))
+        parts.append(structure(StartTable, raw, START_KEYS))
     except TableProblems as error:
         problems += error.items
     iterations = parts[0].iterations if parts else 1

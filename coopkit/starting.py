@@ -1,5 +1,6 @@
 """A generator that begins where another run has left its own."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -60,7 +61,7 @@ def begin_from(generator: nn.Module, folder: Path) -> None:
     began from another gives what it has of that one's law, too.
 
     Raises:
-        RunError: there is no such run, or its generator is another one.
+        RunError: there is no such run, or its generator has other layers or sizes.
     """
     places = list_checkpoints(folder / CHECKPOINTS)
     if not places:
@@ -72,12 +73,28 @@ def begin_from(generator: nn.Module, folder: Path) -> None:
     if weights.keys() != own.keys():
         weights = {f"generator.{name}": value for name, value in weights.items()}
         weights |= {name: own[name].cpu() for name in ("mean", "root")}
+    check_shapes(weights, own, folder)
     latents = state.training["memory"].get("latents")
     if latents is not None and len(latents) > 1:
         mean, root = mean_and_root(latents)
         weights["mean"] = weights["mean"] + mean @ weights["root"]
         weights["root"] = root @ weights["root"]
     put_weights(generator, weights, "generator")
+
+
+def check_shapes(weights: Mapping[str, Tensor], own: Mapping[str, Tensor], folder: Path) -> None:
+    """Refuse weights of a network with other layers, or layers of other sizes.
+
+    Raises:
+        RunError: with the first that differs.
+    """
+    said = f"generator.start: the generator of {folder} is not like this recipe's"
+    for name in (*own, *weights):
+        there, here = (
+            tuple(found[name].shape) if name in found else "missing" for found in (weights, own)
+        )
+        if there != here:
+            raise RunError(f"{said}: {name} is {there} there and {here} here")
 
 
 __all__ = ["Expanded", "begin_from", "mean_and_root", "unexpanded"]

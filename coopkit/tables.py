@@ -4,7 +4,7 @@ cattrs converts the values; what is here adds what it leaves out: no silent conv
 of every field rather than of the first that fails, schedules in place of numbers, and paths.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from math import isfinite
 from typing import Any, Generic, TypeVar
@@ -72,31 +72,39 @@ def values_at(table: object, schedules: Mapping[str, Schedule], t: int) -> dict[
     return {key: round(value) if key in whole else value for key, value in values.items()}
 
 
-def structure(cls: type[T], raw: Raw) -> T:
+def structure(cls: type[T], raw: Raw, besides: Sequence[str] = ()) -> T:
     """Return the table of a class that has no schedules.
+
+    Args:
+        cls: a frozen attrs class.
+        raw: what the file says.
+        besides: what else the table may hold and another class reads.
 
     Raises:
         TableProblems: with all that is wrong.
     """
-    return structure_scheduled(cls, raw, iterations=None).table
+    return structure_scheduled(cls, raw, None, besides).table
 
 
-def structure_scheduled(cls: type[T], raw: Raw, iterations: int | None) -> Scheduled[T]:
+def structure_scheduled(
+    cls: type[T], raw: Raw, iterations: int | None, besides: Sequence[str] = ()
+) -> Scheduled[T]:
     """Return the table of a class, with schedules where numbers may be.
 
     Args:
         cls: a frozen attrs class.
         raw: what the file says.
         iterations: of the run, over which schedules are checked; None forbids schedules.
+        besides: what else the table may hold and another class reads.
 
     Raises:
         TableProblems: with all that is wrong.
     """
     fields = attrs.fields_dict(cls)  # type: ignore[arg-type]
     problems = [
-        (quoted(key), f"is no key of this table; {did_you_mean(key, list(fields))}")
+        (quoted(key), f"is no key of this table; {did_you_mean(key, [*fields, *besides])}")
         for key in raw
-        if key not in fields
+        if key not in fields and key not in besides
     ]
     values: dict[str, Any] = {}
     schedules: dict[str, Schedule] = {}

@@ -34,7 +34,7 @@ from coopkit.optimizers import apply_settings
 from coopkit.plugins import registry, watching
 from coopkit.recipe import Recipe
 from coopkit.resuming import restore
-from coopkit.sections import Network, Start
+from coopkit.sections import Network
 from coopkit.starting import begin_from
 from coopkit.streams import Order, stream_seed
 from coopkit.watchers import file_watchers
@@ -48,10 +48,12 @@ ADVICE = {
     "descriptor.optimizer.lr or cap, or a smaller revision.step_size.",
     "generator": "Try a smaller generator.optimizer.lr or cap, a smaller inference.step_size, or "
     "a larger generator.noise_std.",
+    "start": "Try a smaller generator.start.optimizer.lr or cap, a smaller "
+    "generator.start.inference.step_size, or a larger generator.noise_std.",
     "cooperative": "The descriptor has become too strong for its chains: try a smaller "
     "descriptor.optimizer.lr or cap, a smaller revision.step_size, or more reconstruction.updates.",
 }
-"""What to try when a run of an algorithm diverges."""
+"""What to try when a run of an algorithm diverges, or one that [generator.start] has come first."""
 
 
 @attrs.define(eq=False)
@@ -72,6 +74,8 @@ class Run:
         figures: what the last iteration measured, mean over processes.
         interrupted: the signal that asked the run to stop, if one did.
         failed: whether an error ended the run.
+        start: the run of Algorithm 2 that [generator.start] has come first, until it is over.
+        is_start: whether this is such a run.
     """
 
     recipe: Recipe
@@ -87,6 +91,8 @@ class Run:
     figures: dict[str, float] = attrs.field(factory=dict)
     interrupted: signal.Signals | None = None
     failed: bool = False
+    start: "Run | None" = None
+    is_start: bool = False
 
     @property
     def is_main(self) -> bool:
@@ -138,7 +144,7 @@ class Run:
         """Return the error for a value that is not finite, with what to try and what is left."""
         places = list_checkpoints(self.folder / CHECKPOINTS)
         left = f"The last good checkpoint is {places[-1]}." if places else "No checkpoint was made."
-        advice = f"{ADVICE[self.recipe.algorithm]} {left}"
+        advice = f"{ADVICE['start' if self.is_start else self.recipe.algorithm]} {left}"
         return DivergedError(iteration, quantity, value, advice)
 
 
@@ -168,58 +174,76 @@ def run(
     """
     if not isinstance(recipe, Recipe):
         recipe = Recipe.read(recipe)
-    folder = Path(folder)
-    checkpoints = check_folder(recipe, folder, resume, overwrite)
-    images = load_images(recipe.data, recipe.seed)
-    training = build_run(recipe, folder, images)
-    start = recipe.generator.start if recipe.generator and not checkpoints else ""
-    if checkpoints:
-        restore(training, load_checkpoint(checkpoints[-1]))
-    elif isinstance(start, str) and start:
-        begin_from(training.learners["generator"].network, Path(start))
-    hooks = watching(registry().modules, (*file_watchers(), *watchers))
+    training = prepare(recipe, Path(folder), resume, overwrite)
     if overwrite and training.is_main:
-        clear_run(folder)
-        if not isinstance(start, Start):
-            clear_run(folder / START)
+        if training.start is not None:
+            clear_run(training.start.folder)
+        clear_run(training.folder)
     training.accelerator.wait_for_everyone()
-    if isinstance(start, Start):
-        learn_start(training, resume, overwrite, watchers)
-        if training.interrupted:
-            return training
     with stopping_signals() as received:
-        try:
-            hooks.run_started(run=training)
-            while not training.finished and not stop_asked(training, received):
-                iteration = training.iterate()
-                hooks.iteration_finished(run=training, iteration=iteration)
-        except BaseException:
-            training.failed = True
-            raise
-        finally:
-            hooks.run_finished(run=training)
-    training.accelerator.wait_for_everyone()
+        if training.start is not None:
+            # The recipe is written first, so that a run that is stopped in its start can go on.
+            Records().run_started(run=training)
+            training.accelerator.wait_for_everyone()
+            learn(training.start, received, watchers)
+            if stop_asked(training, received):
+                return training
+            begin_from(training.learners["generator"].network, training.start.folder)
+            training.start = None
+        learn(training, received, watchers)
     return training
 
 
-def learn_start(training: Run, resume: bool, overwrite: bool, watchers: Sequence[object]) -> None:
-    """Do the run of Algorithm 2 that [generator.start] asks for, and begin where it ends.
+def prepare(
+    recipe: Recipe, folder: Path, resume: bool, overwrite: bool, images: Images | None = None
+) -> Run:
+    """Build a run and the run that comes first in it, where they stand; write nothing.
 
-    The recipe is written before, so that a run that is interrupted there can be resumed.
+    Raises:
+        CoopkitError: the recipe, the data or the folder is not right.
     """
-    assert training.recipe.start is not None
-    Records().run_started(run=training)
+    checkpoints = check_folder(recipe, folder, resume, overwrite)
+    images = load_images(recipe.data, recipe.seed) if images is None else images
+    training = build_run(recipe, folder, images)
+    begins = recipe.generator.start if recipe.generator is not None else ""
+    if checkpoints:
+        restore(training, load_checkpoint(checkpoints[-1]))
+    elif recipe.start_recipe is not None:
+        training.start = prepare_start(recipe.start_recipe, training, resume, overwrite)
+    elif isinstance(begins, str) and begins:
+        begin_from(training.learners["generator"].network, Path(begins))
+    return training
+
+
+def prepare_start(recipe: Recipe, training: Run, resume: bool, overwrite: bool) -> Run:
+    """Build the run of Algorithm 2 that [generator.start] asks for.
+
+    Raises:
+        CoopkitError: the table or the folder is not right.
+    """
+    try:
+        start = prepare(recipe, training.folder / START, resume, overwrite, training.images)
+    except RecipeError as error:
+        problems = [f"in [generator.start], {problem}" for problem in error.problems]
+        raise RecipeError(error.source, problems) from error
+    start.is_start = True
+    return start
+
+
+def learn(training: Run, received: list[signal.Signals], watchers: Sequence[object]) -> None:
+    """Do the iterations that are left, or as many as there are before a signal."""
+    hooks = watching(registry().modules, (*file_watchers(), *watchers))
+    try:
+        hooks.run_started(run=training)
+        while not training.finished and not stop_asked(training, received):
+            iteration = training.iterate()
+            hooks.iteration_finished(run=training, iteration=iteration)
+    except BaseException:
+        training.failed = True
+        raise
+    finally:
+        hooks.run_finished(run=training)
     training.accelerator.wait_for_everyone()
-    first = run(
-        training.recipe.start,
-        training.folder / START,
-        resume=resume,
-        overwrite=overwrite,
-        watchers=watchers,
-    )
-    training.interrupted = first.interrupted
-    if first.finished:
-        begin_from(training.learners["generator"].network, first.folder)
 
 
 def build_run(recipe: Recipe, folder: Path, images: Images) -> Run:

@@ -3,20 +3,23 @@
 import shutil
 import signal
 import tomllib
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import attrs
 import pytest
 import torch
 
-from coopkit.errors import RecipeError, RunError
-from coopkit.folder import START
+from coopkit.cli.training import tell_end
+from coopkit.errors import DivergedError, RecipeError, RunError
+from coopkit.folder import START, clear_run
 from coopkit.interfaces import hookimpl
 from coopkit.iterations import Iteration
 from coopkit.recipe import Recipe
 from coopkit.starting import Expanded, mean_and_root
 from coopkit.tasks.describe import describe_run
-from coopkit.tasks.estimate import describe_estimate
+from coopkit.tasks.estimate import describe_estimate, estimate, in_gib
 from coopkit.tasks.prior import with_fitted_prior
 from coopkit.tasks.trained import load
 from coopkit.training import Run, run
@@ -108,8 +111,13 @@ def test_a_start_that_cannot_be_used(first: Path, tmp_path: Path):
     alone = run(Recipe.read(TINY / "descriptor.toml", ["run.iterations=1"]), tmp_path / "d").folder
     with pytest.raises(RunError, match="has no generator"):
         run(second(alone), tmp_path / "b")
-    with pytest.raises(RunError, match="weights of the generator in the checkpoint do not fit"):
+    unlike = r"first is not like this recipe's: .*stem\.0\.weight is \(64, 3\) there and \(80, 3\)"
+    with pytest.raises(RunError, match=unlike):
         run(second(first, "generator.filters=[5]"), tmp_path / "c")
+    with pytest.raises(
+        RunError, match=r"is not like this recipe's: .* \(64, 3\) there and \(64, 2\) here"
+    ):
+        run(second(first, "generator.latent_size=2"), tmp_path / "e")
     with pytest.raises(RecipeError, match="start"):
         Recipe.read(TINY / "cooperative.toml", ["generator.start=3"])
     with pytest.raises(RecipeError, match="start"):
@@ -170,13 +178,17 @@ def test_a_recipe_that_begins_by_algorithm_2_equals_two_runs(tmp_path: Path):
     assert load(tmp_path / "one" / START).recipe == first.recipe
 
 
-@pytest.mark.parametrize("at", [1, 2])
-def test_a_run_that_is_stopped_in_its_start_goes_on_to_the_same_end(tmp_path: Path, at: int):
+@pytest.mark.parametrize("at", [1, 3])
+def test_a_run_that_is_stopped_in_its_start_goes_on_to_the_same_end(
+    tmp_path: Path, at: int, capsys: pytest.CaptureFixture[str]
+):
     whole = run(in_one(), tmp_path / "whole")
     recipe, folder = in_one("run.iterations=1"), tmp_path / "parts"
     stopped = run(recipe, folder, watchers=[StopsAt(at)])
     assert (stopped.iteration, stopped.interrupted) == (0, signal.SIGTERM)
-    assert describe_run(folder)["begun by"] == f"{at} of 3 iterations of Algorithm 2"
+    tell_end(stopped)
+    assert f"stopped in the start, after iteration {at} of 3, by SIGTERM" in capsys.readouterr().err
+    assert describe_run(folder)["start"] == f"{at} of 3 iterations of Algorithm 2"
     assert not run(recipe, folder, resume=True).interrupted
     resumed = run(in_one(), folder, resume=True)
     assert len(read_metrics(folder / START)) == 3
@@ -186,7 +198,7 @@ def test_a_run_that_is_stopped_in_its_start_goes_on_to_the_same_end(tmp_path: Pa
 
 def test_a_folder_given_takes_the_place_of_the_start_of_a_recipe(first: Path):
     recipe = in_one(f"generator.start='{first}'")
-    assert (recipe.generator.start, recipe.start) == (str(first), None)
+    assert (recipe.generator.start, recipe.start_recipe) == (str(first), None)
 
 
 def test_how_a_run_begins_is_written_out_with_every_key():
@@ -194,12 +206,12 @@ def test_how_a_run_begins_is_written_out_with_every_key():
     again = Recipe.from_tables(tomllib.loads(recipe.to_toml()))
     assert again == recipe
     assert again.raw["generator"]["start"]["inference"]["temperature"] == 1.0
-    assert recipe.start.run == attrs.evolve(recipe.run, iterations=3, observed=5)
+    assert recipe.start_recipe.run == attrs.evolve(recipe.run, iterations=3, observed=5)
 
 
 def test_schedules_of_the_start_extend_over_its_iterations():
     rate = "{schedule='linear', start=0.3, end=0.0}"
-    begun = in_one(f"generator.start.optimizer.lr={rate}").start.generator.optimizer
+    begun = in_one(f"generator.start.optimizer.lr={rate}").start_recipe.generator.optimizer
     assert [begun.at(t).arguments["lr"] for t in range(3)] == pytest.approx([0.3, 0.2, 0.1])
 
 
@@ -208,6 +220,8 @@ def test_schedules_of_the_start_extend_over_its_iterations():
     [
         ("generator.start.iterations=0", "generator.start.iterations must be >= 1"),
         ("generator.start.iteration=3", "generator.start.iteration is no key of this table"),
+        ("generator.start.inferense={}", "did you mean 'inference'"),
+        ("generator.optimzer={}", "did you mean 'optimizer'"),
         ("generator.start.inference=3", "generator.start.inference must be a table"),
         ("generator.start.inference={}", "generator.start.inference.steps is missing"),
         ("generator.start.optimizer=3", "generator.start.optimizer must be a table"),
@@ -221,6 +235,18 @@ def test_every_problem_of_a_start_is_named(change: str, problem: str):
     assert problem in str(caught.value)
 
 
+def test_all_problems_of_a_start_are_told_at_once():
+    with pytest.raises(RecipeError) as caught:
+        in_one(
+            "generator.start.iterations=0",
+            "generator.start.inference={steps=2, step_size=-1}",
+            "generator.start.optimizer={name='Adam', lr='fast'}",
+        )
+    keys = [problem.split()[0] for problem in caught.value.problems]
+    start = "generator.start"
+    assert keys == [f"{start}.iterations", f"{start}.inference.step_size", f"{start}.optimizer"]
+
+
 def test_a_run_that_is_overwritten_learns_its_start_anew(tmp_path: Path):
     folder = run(in_one("run.iterations=1"), tmp_path / "a").folder
     (folder / START / "notes.txt").write_text("mine")
@@ -231,5 +257,97 @@ def test_a_run_that_is_overwritten_learns_its_start_anew(tmp_path: Path):
     assert [path.name for path in (folder / START).iterdir()] == ["notes.txt"]
 
 
+def files_in(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_run_is_not_overwritten_where_another_is_to_begin_from_it(tmp_path: Path):
+    folder = run(in_one(), tmp_path / "a").folder
+    before = files_in(folder)
+    for start in (folder, folder / START):
+        with pytest.raises(RunError, match=r"generator\.start: .* which --overwrite removes"):
+            run(second(start), folder, overwrite=True)
+    assert files_in(folder) == before
+
+
+def test_nothing_is_lost_where_the_start_has_no_place(tmp_path: Path):
+    plain = Recipe.read(TINY / "cooperative.toml", SAME)
+    folder = run(plain, tmp_path / "a").folder
+    (folder / START).mkdir()
+    (folder / START / "notes.txt").write_text("mine")
+    before = files_in(folder)
+    with pytest.raises(RunError, match=r"start holds files that are no run's"):
+        run(in_one(), folder, overwrite=True)
+    with pytest.raises(RecipeError, match=r"in \[generator\.start\], generator\.optimizer"):
+        run(in_one("generator.start.optimizer={name='Muon', lr=0.1}"), tmp_path / "b")
+    assert files_in(folder) == before
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_run_that_was_copied_into_another_folder_stays(first: Path, tmp_path: Path):
+    plain = Recipe.read(TINY / "cooperative.toml", SAME)
+    folder = run(plain, tmp_path / "a").folder
+    shutil.copytree(first, folder / START)
+    before = files_in(folder / START)
+    run(plain, folder, overwrite=True)
+    assert files_in(folder / START) == before
+    later = folder / START / "sheets" / "00000099.png"
+    later.touch()
+    run(in_one(), folder, overwrite=True)
+    assert not later.exists()
+
+
+def test_an_overwrite_that_is_cut_off_can_be_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    recipe = in_one("run.iterations=1")
+    whole = run(recipe, tmp_path / "a").folder
+    unlink, seen = Path.unlink, []
+
+    def cut_off(path: Path, missing_ok: bool = False) -> None:
+        seen.append(path)
+        if len(seen) > allowed:
+            raise KeyboardInterrupt
+        unlink(path, missing_ok)
+
+    for allowed in range(9):
+        folder = shutil.copytree(whole, tmp_path / str(allowed))
+        seen.clear()
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "unlink", cut_off)
+            with suppress(KeyboardInterrupt):
+                clear_run(folder)
+        assert not run(recipe, folder, overwrite=True).interrupted
+    assert len(seen) == 8
+
+
+def test_a_start_that_diverges_names_its_own_keys(tmp_path: Path):
+    with pytest.raises(DivergedError, match=r"generator\.start\.optimizer\.lr"):
+        run(in_one("generator.start.optimizer.lr=1e30"), tmp_path / "a")
+
+
+def test_a_person_is_told_of_the_start(call: Callable[..., tuple[int, str, str]], tmp_path: Path):
+    written = tmp_path / "recipe.toml"
+    written.write_text(in_one("generator.start.iterations=2").to_toml())
+    folder = tmp_path / "a"
+    status, _, told = call("run", str(written), "--out", str(folder))
+    first = f"first the generator alone, 2 iterations of Algorithm 2, in {folder / START}"
+    lines = told.splitlines()
+    assert (status, lines[0]) == (0, first)
+    assert [line.split("  ")[0] for line in lines[1:5]] == [
+        "start, iteration 1/2",
+        "start, iteration 2/2",
+        "iteration 1/2",
+        "iteration 2/2",
+    ]
+    status, _, told = call("run", str(written), "--out", str(folder))
+    assert status == 2
+    assert first not in told
+
+
 def test_an_estimate_counts_the_start():
-    assert "GiB" in describe_estimate(in_one())["generator.start"]
+    recipe = in_one("generator.start.observed=64", "descriptor.filters=[2048]")
+    said = describe_estimate(recipe)
+    own = in_gib(estimate(recipe.start_recipe).peak)
+    assert not said["peak"].startswith(own)
+    assert said["generator.start"].startswith(own)

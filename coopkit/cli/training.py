@@ -28,8 +28,7 @@ def run(
     recipe: str, folder: Path | None, overrides: tuple[str, ...], resume: bool, overwrite: bool
 ) -> None:
     """Train as RECIPE says: a file, a packaged name, or with --resume a run's folder."""
-    from coopkit.checkpoint import CHECKPOINTS, list_checkpoints
-    from coopkit.folder import RECIPE_FILE, START
+    from coopkit.folder import RECIPE_FILE
     from coopkit.recipe import Recipe
     from coopkit.training import run as train
     from coopkit.watchers.terminal import watcher
@@ -40,9 +39,6 @@ def run(
         folder, recipe = folder or Path(recipe), str(stored)
     folder = folder or Path("runs") / Path(recipe).stem
     parsed = Recipe.read(recipe, overrides)
-    if parsed.start is not None and not list_checkpoints(folder / CHECKPOINTS):
-        first = parsed.start.run.iterations
-        say(f"the generator begins by {first} iterations of Algorithm 2, in {folder / START}")
     ended = train(parsed, folder, resume=resume, overwrite=overwrite, watchers=[watcher(err)])
     if ended.is_main:
         tell_end(ended)
@@ -54,7 +50,11 @@ def tell_end(ended: "Run") -> None:
     """Say where the results of a run are, and how to go on with an interrupted one."""
     if ended.interrupted:
         hint = RESUME_HINT.format(folder=shlex.quote(str(ended.folder)))
-        say(f"stopped after iteration {ended.iteration} by {ended.interrupted.name}; {hint}")
+        where = f"after iteration {ended.iteration}"
+        if ended.start is not None:
+            total = ended.start.recipe.run.iterations
+            where = f"in the start, after iteration {ended.start.iteration} of {total},"
+        say(f"stopped {where} by {ended.interrupted.name}; {hint}")
         return
     sheet = ended.folder / "sheets" / f"{ended.iteration:08d}.png"
     say(f"{ended.iteration} iterations done. Look at {sheet}")

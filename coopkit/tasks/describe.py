@@ -29,9 +29,10 @@ def describe_run(folder: Path) -> dict[str, str]:
         said["revision"] = (
             f"{recipe.revision.sampler.table}, {recipe.revision.steps.table.steps} steps"
         )
-    if recipe.start is not None:
+    if recipe.start_recipe is not None:
         done = iterations_done(read_metrics(folder / START))
-        said["begun by"] = f"{done} of {recipe.start.run.iterations} iterations of Algorithm 2"
+        total = recipe.start_recipe.run.iterations
+        said["start"] = f"{done} of {total} iterations of Algorithm 2"
     metrics = read_metrics(folder)
     said["iterations"] = f"{iterations_done(metrics)} of {recipe.run.iterations}"
     places = list_checkpoints(folder / CHECKPOINTS)

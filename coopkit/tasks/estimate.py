@@ -92,8 +92,8 @@ def describe_estimate(recipe: Recipe) -> dict[str, str]:
     said["peak"] = f"{in_gib(found.peak)}: what is kept, and the largest step"
     if found.allocator:
         said["peak"] += f" with {found.allocator:.0%} that the memory allocator keeps beyond it"
-    if recipe.start is not None:
-        first = estimate(recipe.start).peak
+    if recipe.start_recipe is not None:
+        first = estimate(recipe.start_recipe).peak
         said["generator.start"] = f"{in_gib(first)} at the peak of the run that comes first"
     said["besides"] = "what torch itself takes, some 0.4 GiB on a CPU"
     return said

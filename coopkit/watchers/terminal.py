@@ -35,6 +35,12 @@ def summary(figures: dict[str, float]) -> str:
     return in_words(shown | own_figures(figures))
 
 
+def announcement(run: "Run") -> str:
+    """Return what is said of a run of [generator.start] before it begins."""
+    total = run.recipe.run.iterations
+    return f"first the generator alone, {total} iterations of Algorithm 2, in {run.folder}"
+
+
 def watcher(console: Console) -> object:
     """Return a bar for a terminal, plain lines for a pipe or a CI log."""
     return Bar(console) if console.is_terminal else Lines(console)
@@ -53,7 +59,10 @@ class Bar:
         """Show the bar."""
         if not run.is_main:
             return
+        if run.is_start and not run.finished:
+            self.console.print(announcement(run), highlight=False, soft_wrap=True)
         self.progress = Progress(
+            TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
@@ -63,7 +72,11 @@ class Bar:
         )
         total = run.recipe.run.iterations
         self.task = self.progress.add_task(
-            "", total=total, completed=run.iteration, rate="", figures=""
+            "start" if run.is_start else "",
+            total=total,
+            completed=run.iteration,
+            rate="",
+            figures="",
         )
         self.progress.start()
 
@@ -102,6 +115,8 @@ class Lines:
         """Start the clock."""
         self.began = self.told = time.perf_counter()
         self.first = run.iteration
+        if run.is_main and run.is_start and not run.finished:
+            self.console.print(announcement(run), highlight=False, soft_wrap=True)
 
     @hookimpl
     def iteration_finished(self, run: "Run", iteration: Iteration) -> None:
@@ -114,5 +129,6 @@ class Lines:
         self.told = now
         rate = (done - self.first) / (now - self.began)
         left = (total - done) / rate
-        line = f"iteration {done}/{total}  {rate:.2f}/s  {left:.0f} s left  {summary(run.figures)}"
+        name = "start, iteration" if run.is_start else "iteration"
+        line = f"{name} {done}/{total}  {rate:.2f}/s  {left:.0f} s left  {summary(run.figures)}"
         self.console.print(line, highlight=False, soft_wrap=True)
