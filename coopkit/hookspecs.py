@@ -37,7 +37,10 @@ def schedules() -> Iterable[type[Schedule]]:  # type: ignore[empty-body]
 
 @hookspec
 def run_started(run: Run) -> None:
-    """Called once the networks are built or restored, before the first iteration."""
+    """Called once the networks are built or restored, before the first iteration.
+
+    A recipe with [generator.start] is two runs, one after the other: `run.is_start` in the first.
+    """
 
 
 @hookspec

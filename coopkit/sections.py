@@ -43,7 +43,7 @@ class Chain:
 
 @attrs.frozen(kw_only=True)
 class StartTable:
-    """How long the run of Algorithm 2 is by which a generator begins.
+    """Length and batch of the run of Algorithm 2 that trains the generator first.
 
     Attributes:
         iterations: learning iterations in all.

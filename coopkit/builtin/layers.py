@@ -66,7 +66,7 @@ def upsampling(channels: int, filters: int, kernel: int, factor: int, how: str) 
         factor: of the up-sampling.
         how: "transposed" for one transposed convolution, the paper's; "nearest" or "bilinear" for
             an interpolation followed by a convolution with its borders repeated, which leaves no
-            checkerboard (Odena, Dumoulin and Olah 2016).
+            checkerboard (Odena, Dumoulin and Olah 2016); the nearest in one operation.
     """
     if how == "transposed":
         padding = -((factor - kernel) // 2)
@@ -85,8 +85,11 @@ class NearestUpsampling(nn.Sequential):
     """Nearest up-sampling by f and a k×k convolution, as one transposed convolution.
 
     Pixels of a cell are equal, and so the weights that meet them are summed first: filters of
-    k + f − 1 pixels in steps of f, ((k + f − 1) / f)² products for each weight of a pixel where the
-    convolution has k².
+    k + f − 1 pixels in steps of f, which take ((k + f − 1) / f)² products per pixel of the output
+    and pair of channels in place of k².
+
+    The convolution must be square, of stride, dilation and groups 1, padded to the same size by
+    repeating the border. Neither module is called: hooks on them do not fire.
     """
 
     def forward(self, x: Tensor) -> Tensor:
