@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from coopkit.conversion import quoted
-from coopkit.tables import TableProblems
+from coopkit.tables import Parts, TableProblems
 
 
 def apply_overrides(tables: dict[str, Any], overrides: Iterable[str]) -> None:
@@ -14,14 +14,10 @@ def apply_overrides(tables: dict[str, Any], overrides: Iterable[str]) -> None:
     Raises:
         TableProblems: with all those that cannot be put there.
     """
-    problems: list[tuple[str, str]] = []
+    parts = Parts()
     for override in overrides:
-        try:
-            apply_override(tables, override)
-        except TableProblems as error:
-            problems += error.items
-    if problems:
-        raise TableProblems(problems)
+        parts.add("", apply_override, tables, override)
+    parts.all()
 
 
 def apply_override(tables: dict[str, Any], override: str) -> None:

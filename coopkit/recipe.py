@@ -1,7 +1,7 @@
 """Recipes: one TOML file that says all of a run."""
 
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from importlib import resources
 from pathlib import Path
@@ -24,7 +24,7 @@ from coopkit.sections import (
     resolve,
     structure_section,
 )
-from coopkit.tables import Raw, Scheduled, TableProblems, check_writable
+from coopkit.tables import Parts, Raw, Scheduled, TableProblems, check_writable
 
 AlgorithmName = Literal["descriptor", "generator", "cooperative"]
 
@@ -205,32 +205,21 @@ def packaged_recipes() -> dict[str, str]:
 
 def structure_recipe(cls: type[Recipe], tables: dict[str, Any]) -> Recipe:
     """Check every table of a recipe, then all of it."""
-    problems: list[tuple[str, str]] = []
-    parts: dict[str, Any] = {}
-
-    def check(name: str, make: Callable[..., Any], *arguments: Any) -> None:
-        try:
-            parts[name] = make(*arguments)
-        except TableProblems as error:
-            problems.extend(error.under(name))
-        except ValueError as error:
-            problems.append((name, str(error)))
-
-    check("algorithm", convert, tables.get("algorithm", "cooperative"), AlgorithmName)
-    check("seed", whole_number, tables.get("seed", 0))
-    algorithm = parts.get("algorithm", "cooperative")
-    problems += misplaced(algorithm, tables)
-    names = TABLES[algorithm]
+    parts = Parts()
+    given = tables.get("algorithm", "cooperative")
+    algorithm: AlgorithmName = (
+        parts.add("algorithm", convert, given, AlgorithmName) or "cooperative"
+    )
+    parts.add("seed", whole_number, tables.get("seed", 0))
+    parts.problems += misplaced(algorithm, tables)
     present = {**OPTIONAL[algorithm], **tables}
     iterations = planned_iterations(tables)
+    names = [name for name in TABLES[algorithm] if name in present]
     for name in names:
-        if name in present:
-            check(name, structure_section, name, present[name], iterations)
-    if problems:
-        raise TableProblems(problems)
-    raw = {"algorithm": parts["algorithm"], "seed": parts["seed"]}
-    raw |= {name: resolve(parts[name]) for name in names}
-    return cls(**parts, raw=raw)
+        parts.add(name, structure_section, name, present[name], iterations)
+    made = dict(zip(("algorithm", "seed", *names), parts.all(), strict=True))
+    raw = {name: resolve(made[name]) if name in names else made[name] for name in made}
+    return cls(**made, raw=raw)
 
 
 def whole_number(value: Any) -> int:

@@ -13,6 +13,7 @@ from coopkit.interfaces import Sampler
 from coopkit.optimizer_tables import structure_optimizer
 from coopkit.optimizers import Capped, OptimizerTable, TorchOptimizer
 from coopkit.tables import (
+    Parts,
     Raw,
     Scheduled,
     TableProblems,
@@ -172,16 +173,10 @@ def structure_chain(raw: Any, iterations: int) -> Chain:
     cls = find_class("sampler", raw, default="langevin")
     own = {key: value for key, value in raw.items() if key not in ("sampler", "steps")}
     steps = {key: value for key, value in raw.items() if key == "steps"}
-    problems: list[tuple[str, str]] = []
-    parts: list[Any] = []
-    for table, values in ((cls, own), (Steps, steps)):
-        try:
-            parts.append(structure_scheduled(table, values, iterations))
-        except TableProblems as error:
-            problems += error.items
-    if problems:
-        raise TableProblems(problems)
-    return Chain(*parts)
+    parts = Parts()
+    parts.add("", structure_scheduled, cls, own, iterations)
+    parts.add("", structure_scheduled, Steps, steps, iterations)
+    return Chain(*parts.all())
 
 
 NETWORK_KEYS = {
@@ -193,24 +188,12 @@ NETWORK_KEYS = {
 
 def structure_network(kind: str, raw: Raw, iterations: int) -> Network:
     """Check a network's table: `architecture` and `optimizer` are the recipe's own keys."""
-    problems: list[tuple[str, str]] = []
-    parts: list[Any] = []
-    try:
-        cls = find_class(kind, raw)
-        parts.append(structure(cls, raw, NETWORK_KEYS[kind]))
-    except TableProblems as error:
-        problems += error.items
-    try:
-        parts.append(structure_optimizer(raw.get("optimizer", {}), iterations))
-    except TableProblems as error:
-        problems += error.under("optimizer")
-    try:
-        parts.append(structure_start(raw.get("start", "")) if kind == "generator" else "")
-    except TableProblems as error:
-        problems += error.under("start")
-    if problems:
-        raise TableProblems(problems)
-    return Network(*parts)
+    parts = Parts()
+    parts.add("", lambda: structure(find_class(kind, raw), raw, NETWORK_KEYS[kind]))
+    parts.add("optimizer", structure_optimizer, raw.get("optimizer", {}), iterations)
+    if kind == "generator":
+        parts.add("start", structure_start, raw.get("start", ""))
+    return Network(*parts.all())
 
 
 START_KEYS = ("inference", "optimizer")
@@ -226,21 +209,12 @@ def structure_start(raw: Any) -> str | Start:
             said = f"must be the folder of a run, or a table: {shorten(repr(raw), 100)}"
             raise TableProblems([("", said)]) from error
         return folder and resolve_folder("", folder)
-    problems: list[tuple[str, str]] = []
-    parts: list[Any] = []
-    try:
-        parts.append(structure(StartTable, raw, START_KEYS))
-    except TableProblems as error:
-        problems += error.items
-    iterations = parts[0].iterations if parts else 1
-    for key, check in zip(START_KEYS, (structure_chain, structure_optimizer), strict=True):
-        try:
-            parts.append(check(raw.get(key, {}), iterations))
-        except TableProblems as error:
-            problems += error.under(key)
-    if problems:
-        raise TableProblems(problems)
-    return Start(*parts)
+    parts = Parts()
+    table = parts.add("", structure, StartTable, raw, START_KEYS)
+    iterations = table.iterations if table else 1
+    parts.add("inference", structure_chain, raw.get("inference", {}), iterations)
+    parts.add("optimizer", structure_optimizer, raw.get("optimizer", {}), iterations)
+    return Start(*parts.all())
 
 
 def resolve(part: Any) -> dict[str, Any]:

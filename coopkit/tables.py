@@ -4,7 +4,7 @@ cattrs converts the values; what is here adds what it leaves out: no silent conv
 of every field rather than of the first that fails, schedules in place of numbers, and paths.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from math import isfinite
 from typing import Any, Generic, TypeVar
@@ -35,7 +35,38 @@ class TableProblems(Exception):
     def under(self, key: str) -> Iterator[tuple[str, str]]:
         """Yield the problems with the path that they have one table further up."""
         for path, sentence in self.items:
-            yield f"{key}.{path}" if path else key, sentence
+            yield f"{key}.{path}".strip("."), sentence
+
+
+class Parts:
+    """What is made of the parts of a table, one after the other, and all that is wrong in them."""
+
+    def __init__(self) -> None:
+        self.made: list[Any] = []
+        self.problems: list[tuple[str, str]] = []
+
+    def add(self, key: str, make: Callable[..., T], *arguments: Any) -> T | None:
+        """Make a part, and return it, or None and note its problems under a key ("" for none)."""
+        try:
+            part = make(*arguments)
+        except TableProblems as error:
+            self.problems += error.under(key)
+        except ValueError as error:
+            self.problems.append((key, str(error)))
+        else:
+            self.made.append(part)
+            return part
+        return None
+
+    def all(self) -> list[Any]:
+        """Return all parts.
+
+        Raises:
+            TableProblems: with the problems of all of them, if there are any.
+        """
+        if self.problems:
+            raise TableProblems(self.problems)
+        return self.made
 
 
 @attrs.frozen
