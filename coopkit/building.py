@@ -3,6 +3,7 @@
 import atexit
 import copy
 import math
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,7 +35,11 @@ if TYPE_CHECKING:
 
 
 def new_accelerator(recipe: Recipe) -> "Accelerator":
-    """Return the accelerator of a recipe; one process may make several after each other."""
+    """Return the accelerator of a recipe; one process may make several after each other.
+
+    Raises:
+        RecipeError: the precision needs a GPU, or processes were launched that are not joined.
+    """
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
@@ -43,6 +48,10 @@ def new_accelerator(recipe: Recipe) -> "Accelerator":
     accelerator = Accelerator(mixed_precision=precision, cpu=recipe.run.device == "cpu")
     if accelerator.mixed_precision == "fp16" and accelerator.device.type == "cpu":
         problem = 'run.mixed_precision "fp16" needs a GPU; "bf16" and "no" work on a CPU'
+        raise RecipeError("recipe", [problem])
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    if launched > accelerator.num_processes:
+        problem = f'{launched} processes were launched; without GPUs run.device = "cpu" joins them'
         raise RecipeError("recipe", [problem])
     if accelerator.num_processes > 1:
         # Left to the interpreter, the threads that join the processes may abort at its exit.

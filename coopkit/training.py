@@ -175,6 +175,7 @@ def run(
     if not isinstance(recipe, Recipe):
         recipe = Recipe.read(recipe)
     training = prepare(recipe, Path(folder), resume, overwrite)
+    training.accelerator.wait_for_everyone()
     if overwrite and training.is_main:
         if training.start is not None:
             clear_run(training.start.folder)

@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from coopkit.building import new_accelerator
+from coopkit.errors import RecipeError
+from coopkit.recipe import Recipe
+
 TINY = Path(__file__).parent / "tiny"
 
 RUNS = """
@@ -16,9 +20,14 @@ from pathlib import Path
 from coopkit import Recipe, run
 
 tiny, out = Path(sys.argv[1]), Path(sys.argv[2])
-for name in ("descriptor", "generator", "cooperative"):
+start = ["generator.architecture=object", "generator.kernel=4", "generator.start.iterations=2"]
+start += ["generator.start.observed=4", "generator.start.inference.steps=2"]
+start += ["generator.start.optimizer={name='Adam', lr=0.01}"]
+for name in ("descriptor", "generator", "cooperative", "begun"):
     def recipe(iterations):
         keys = ["run.device=cpu", f"run.iterations={iterations}"]
+        if name == "begun":
+            return Recipe.read(tiny / "cooperative.toml", [*keys, *start])
         return Recipe.read(tiny / f"{name}.toml", keys)
     whole = run(recipe(3), out / name / "whole")
     run(recipe(2), out / name / "parts")
@@ -32,6 +41,12 @@ for name in ("descriptor", "generator", "cooperative"):
             mean = whole.accelerator.reduce(one.detach(), "mean")
             assert mean.equal(one), (name, kind, "the processes have gone apart")
 """
+
+
+def test_processes_that_are_not_joined_are_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(RecipeError, match=r'2 processes were launched; .* run\.device = "cpu"'):
+        new_accelerator(Recipe.read(TINY / "cooperative.toml"))
 
 
 @pytest.mark.slow
