@@ -170,10 +170,12 @@ def run(
         The run as it ended; `interrupted` says whether a signal cut it short.
 
     Raises:
-        CoopkitError: the recipe, the data or the folder is not right, or training diverged.
+        CoopkitError: the recipe, the data, the folder or a watcher is not right, or training
+            diverged.
     """
     if not isinstance(recipe, Recipe):
         recipe = Recipe.read(recipe)
+    watching((), tuple(watchers))  # refuses an unusable one while the old run is still there
     training = prepare(recipe, Path(folder), resume, overwrite)
     training.accelerator.wait_for_everyone()
     if overwrite and training.is_main:

@@ -81,7 +81,7 @@ def test_a_recipe_that_is_written_out_and_read_back_is_the_same(path: Path, reci
     for t in {0, 1, recipe.run.iterations // 2, recipe.run.iterations - 1}:
         assert again.settings(t) == recipe.settings(t)
         assert optimizers_at(again, t) == optimizers_at(recipe, t)
-    assert again.start == recipe.start
+    assert again.start_recipe == recipe.start_recipe
 
 
 @settings(max_examples=20, deadline=None)
