@@ -9,20 +9,24 @@ from torch import Tensor
 
 from coopkit.data import DataTable, Images, find_images, load_images, load_whole, to_signals
 from coopkit.errors import DataError, RunError
-from coopkit.statistics.features import coverage, fid, kid
-from coopkit.statistics.neighbours import diversity, nearest, nearest_others
 from coopkit.statistics.networks import FeatureNetwork
-from coopkit.statistics.scales import Scale
-from coopkit.statistics.wasserstein import PATCH, swd, swd_scale
-from coopkit.statistics.wavelets import SMALLEST, texture_distance, texture_scale
+from coopkit.statistics.wavelets import SMALLEST
 from coopkit.streams import stream_seed
 from coopkit.tasks.chains import at_a_time
+from coopkit.tasks.comparing import (
+    Compared,
+    distance_of,
+    diversity_of,
+    features_of,
+    neighbours_of,
+    texture_distance_of,
+)
 from coopkit.tasks.energy import energies
-from coopkit.tasks.evaluation import Distance, Energies, Evaluation, Neighbours
+from coopkit.tasks.evaluation import Energies, Evaluation
 from coopkit.tasks.sample import sample
 from coopkit.tasks.sizes import at_size
 from coopkit.tasks.trained import Trained
-from coopkit.tasks.watching import Watch, nobody, tell
+from coopkit.tasks.watching import Watch, nobody
 
 MOST = 2048
 """Images of the data that are compared at most, evenly spread over all of them."""
@@ -32,23 +36,6 @@ USUAL = 64
 
 LARGEST = 1024 * 1024
 """Pixels of a texture that is drawn as large as its photograph."""
-
-
-@attrs.frozen(eq=False)
-class Compared:
-    """What is compared: images in [−1, 1], (n, channels, height, width), on the CPU.
-
-    Attributes:
-        drawn: by "initial" and "revised".
-        data: of the training.
-        others: held out, or None.
-        seed: of all randomness.
-    """
-
-    drawn: dict[str, Tensor]
-    data: Tensor
-    others: Tensor | None
-    seed: int
 
 
 def evaluate(
@@ -153,18 +140,6 @@ def shown(signals: dict[str, Tensor], mean: float) -> dict[str, Tensor]:
     return {name: (x.cpu() + mean).clamp(-1, 1) for name, x in signals.items()}
 
 
-def distance_of(compared: Compared, watch: Watch) -> Distance | None:
-    """Return the distance between two sets of images, or None where there are too few."""
-    if len(compared.data) < 2 or min(compared.data.shape[-2:]) < PATCH:
-        return None
-    found = {}
-    for name, images in compared.drawn.items():
-        watch(f"sliced Wasserstein distance, {name}", 0, None)
-        found[name] = swd(images, compared.data, compared.seed)
-    scale = swd_scale(compared.data, compared.seed)
-    return placed("sliced Wasserstein distance", compared.drawn, scale, found)
-
-
 def texture_of(table: DataTable, data: Tensor) -> Tensor | None:
     """Return the one image that the data are cut from, if its texture can be measured."""
     sources = list(find_images(table.source))
@@ -184,51 +159,6 @@ def as_large_as(trained: Trained, image: Tensor) -> Trained:
         return trained
 
 
-def texture_distance_of(
-    pictures: dict[str, Tensor], real: Tensor, seed: int, watch: Watch
-) -> Distance:
-    """Return the texture distance to the whole image, as a mean over the pictures."""
-    found = {}
-    for name, images in pictures.items():
-        progress = partial(tell, watch, f"texture distance, {name}", len(images))
-        found[name] = float(texture_distance(images, real, progress).mean())
-    watch("the scale of the texture distance", 0, None)
-    return placed("texture distance", pictures, texture_scale(real, seed), found)
-
-
-def placed(
-    name: str, pictures: dict[str, Tensor], scale: Scale, drawn: dict[str, float]
-) -> Distance:
-    """Return distances and where they stand on their scale."""
-    relative = {which: scale.relative(distance) for which, distance in drawn.items()}
-    count, _, height, width = pictures["initial"].shape
-    return Distance(name, count, height, width, scale, drawn, relative)
-
-
-def neighbours_of(compared: Compared) -> Neighbours:
-    """Return the medians of the distances to the nearest training image."""
-    drawn = {
-        name: float(nearest(images, compared.data).distance.median())
-        for name, images in compared.drawn.items()
-    }
-    real = None
-    if compared.others is not None:
-        real = float(nearest(compared.others, compared.data).distance.median())
-    elif len(compared.data) > 1:
-        real = float(nearest_others(compared.data).distance.median())
-    ratio = {name: distance / real for name, distance in drawn.items()} if real else {}
-    return Neighbours(drawn, real, ratio)
-
-
-def diversity_of(compared: Compared) -> dict[str, float]:
-    """Return the diversity of each set; nothing where there is none to compare with."""
-    data = compared.data
-    if bool((data == data[0]).all()):
-        return {}
-    sets = compared.drawn.items()
-    return {name: diversity(images, data) for name, images in sets if len(images) > 1}
-
-
 def energies_of(
     trained: Trained, signals: dict[str, Tensor], real: Tensor, watch: Watch
 ) -> Energies | None:
@@ -243,26 +173,6 @@ def energies_of(
     observed = mean_energy(real - trained.mean)
     drawn = {name: mean_energy(x) for name, x in signals.items()}
     return Energies(drawn, observed, {name: energy - observed for name, energy in drawn.items()})
-
-
-def features_of(
-    compared: Compared, network: FeatureNetwork, watch: Watch
-) -> dict[str, dict[str, float]]:
-    """Return what is computed from the features of a network, by "initial" and "revised"."""
-    watch("features of the data", 0, None)
-    real = network.features(compared.data)
-    found = {}
-    for name, images in compared.drawn.items():
-        watch(f"features, {name}", 0, None)
-        drawn = network.features(images)
-        overlap = coverage(real, drawn)
-        found[name] = {
-            "fid": fid(real, drawn),
-            "kid": kid(real, drawn, compared.seed),
-            "precision": overlap.precision,
-            "recall": overlap.recall,
-        }
-    return found
 
 
 __all__ = ["evaluate"]

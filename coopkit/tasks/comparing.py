@@ -1,0 +1,109 @@
+"""What is drawn held against the data: distances, nearest images, diversity, features."""
+
+from functools import partial
+
+import attrs
+from torch import Tensor
+
+from coopkit.statistics.features import coverage, fid, kid
+from coopkit.statistics.neighbours import diversity, nearest, nearest_others
+from coopkit.statistics.networks import FeatureNetwork
+from coopkit.statistics.scales import Scale
+from coopkit.statistics.wasserstein import PATCH, swd, swd_scale
+from coopkit.statistics.wavelets import texture_distance, texture_scale
+from coopkit.tasks.evaluation import Distance, Neighbours
+from coopkit.tasks.watching import Watch, tell
+
+
+@attrs.frozen(eq=False)
+class Compared:
+    """What is compared: images in [−1, 1], (n, channels, height, width), on the CPU.
+
+    Attributes:
+        drawn: by "initial" and "revised".
+        data: of the training.
+        others: held out, or None.
+        seed: of all randomness.
+    """
+
+    drawn: dict[str, Tensor]
+    data: Tensor
+    others: Tensor | None
+    seed: int
+
+
+def distance_of(compared: Compared, watch: Watch) -> Distance | None:
+    """Return the distance between two sets of images, or None where there are too few."""
+    if len(compared.data) < 2 or min(compared.data.shape[-2:]) < PATCH:
+        return None
+    found = {}
+    for name, images in compared.drawn.items():
+        watch(f"sliced Wasserstein distance, {name}", 0, None)
+        found[name] = swd(images, compared.data, compared.seed)
+    scale = swd_scale(compared.data, compared.seed)
+    return placed("sliced Wasserstein distance", compared.drawn, scale, found)
+
+
+def texture_distance_of(
+    pictures: dict[str, Tensor], real: Tensor, seed: int, watch: Watch
+) -> Distance:
+    """Return the texture distance to the whole image, as a mean over the pictures."""
+    found = {}
+    for name, images in pictures.items():
+        progress = partial(tell, watch, f"texture distance, {name}", len(images))
+        found[name] = float(texture_distance(images, real, progress).mean())
+    watch("the scale of the texture distance", 0, None)
+    return placed("texture distance", pictures, texture_scale(real, seed), found)
+
+
+def placed(
+    name: str, pictures: dict[str, Tensor], scale: Scale, drawn: dict[str, float]
+) -> Distance:
+    """Return distances and where they stand on their scale."""
+    relative = {which: scale.relative(distance) for which, distance in drawn.items()}
+    count, _, height, width = pictures["initial"].shape
+    return Distance(name, count, height, width, scale, drawn, relative)
+
+
+def neighbours_of(compared: Compared) -> Neighbours:
+    """Return the medians of the distances to the nearest training image."""
+    drawn = {
+        name: float(nearest(images, compared.data).distance.median())
+        for name, images in compared.drawn.items()
+    }
+    real = None
+    if compared.others is not None:
+        real = float(nearest(compared.others, compared.data).distance.median())
+    elif len(compared.data) > 1:
+        real = float(nearest_others(compared.data).distance.median())
+    ratio = {name: distance / real for name, distance in drawn.items()} if real else {}
+    return Neighbours(drawn, real, ratio)
+
+
+def diversity_of(compared: Compared) -> dict[str, float]:
+    """Return the diversity of each set; nothing where there is none to compare with."""
+    data = compared.data
+    if bool((data == data[0]).all()):
+        return {}
+    sets = compared.drawn.items()
+    return {name: diversity(images, data) for name, images in sets if len(images) > 1}
+
+
+def features_of(
+    compared: Compared, network: FeatureNetwork, watch: Watch
+) -> dict[str, dict[str, float]]:
+    """Return what is computed from the features of a network, by "initial" and "revised"."""
+    watch("features of the data", 0, None)
+    real = network.features(compared.data)
+    found = {}
+    for name, images in compared.drawn.items():
+        watch(f"features, {name}", 0, None)
+        drawn = network.features(images)
+        overlap = coverage(real, drawn)
+        found[name] = {
+            "fid": fid(real, drawn),
+            "kid": kid(real, drawn, compared.seed),
+            "precision": overlap.precision,
+            "recall": overlap.recall,
+        }
+    return found
