@@ -5,10 +5,13 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import attrs
 import pytest
 import torch
 
+from coopkit.cli.evaluating import table_of
 from coopkit.recipe import Recipe
+from coopkit.statistics.scales import Scale
 from coopkit.tasks.evaluate import evaluate
 from coopkit.tasks.trained import load
 from coopkit.training import run
@@ -42,6 +45,17 @@ def test_a_table_and_a_file(call: Call, folder: Path, tmp_path: Path):
     figures = [f"{found.diversity[which]:.4g}" for which in ("initial", "revised")]
     assert line.split() == ["diversity", *figures, "observed", "1"]
     assert f"ceiling {found.distance.scale.ceiling:.3g}" in said
+
+
+def test_a_scale_that_tells_nothing_is_said_to_be_none(folder: Path):
+    found = evaluate(load(folder), 2)
+    nothing = {"initial": None, "revised": None}
+    vague = attrs.evolve(
+        found.distance, scale=Scale(0.2, 0.3, 0.1), relative=nothing, copies_relative=None
+    )
+    columns = [list(c.cells) for c in table_of(attrs.evolve(found, distance=vague)).columns]
+    place = columns[0].index("  on its scale")
+    assert [cells[place] for cells in columns[1:]] == ["-", "-", "none: both vary by 0.1"]
 
 
 def test_without_out_nothing_is_written(call: Call, folder: Path, tmp_path: Path):

@@ -85,7 +85,11 @@ def table_of(found: "Evaluation") -> Table:
         scale = found.distance.scale
         floor, ceiling = f"floor {scale.floor:.3g}", f"ceiling {scale.ceiling:.3g}"
         row(found.distance.name, found.distance.drawn, f"{floor}, {ceiling}")
-        row("  on its scale", found.distance.relative, "floor 0, ceiling 1")
+        copies = found.distance.copies_relative
+        against = f"none: both vary by {scale.spread:.2g}"
+        if copies is not None:
+            against = f"from 0 to 1; copies {copies:.2f}"
+        row("  on its scale", found.distance.relative, against)
         size = f"{found.distance.height} x {found.distance.width}"
         table.caption = f"{found.distance.name} of {found.distance.count} signals of {size}"
     real = found.neighbours.real

@@ -10,7 +10,7 @@ from einops import rearrange
 from torch import Tensor
 
 from coopkit.errors import DataError
-from coopkit.statistics.scales import Scale
+from coopkit.statistics.scales import Scale, scale_of
 
 PATCH = 7
 """The side of a patch, in pixels."""
@@ -23,6 +23,9 @@ PATCHES = 4096
 
 DIRECTIONS = 512
 """Directions onto which they are projected."""
+
+SPLITS = 4
+"""Ways to halve a set, over which its scale is a mean."""
 
 
 def widened(images: Tensor) -> Tensor:
@@ -150,6 +153,7 @@ def swd_scale(data: Tensor, seed: int = 0) -> Scale:
     """Return how far the halves of a set are apart, and one's Gaussian from the other.
 
     Both are distances from the same half, so that few images raise the one as they raise the other.
+    They are means over several ways to halve the set, and the spread is that between these.
 
     Args:
         data: (n, channels, height, width), n ≥ 2.
@@ -160,8 +164,14 @@ def swd_scale(data: Tensor, seed: int = 0) -> Scale:
     """
     if len(data) < 2:
         raise DataError("a set of one image has no halves to compare")
+    floors, ceilings = zip(*(halved(data, seed + split) for split in range(SPLITS)), strict=True)
+    return scale_of(floors, ceilings)
+
+
+def halved(data: Tensor, seed: int) -> tuple[float, float]:
+    """Return the distances of half of a set, and of its Gaussian, from the other half."""
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
     half = len(data) // 2
     rest, one = data[order[:half]], data[order[half:]]
     noise = like_gaussian(one, len(one), seed) if len(one) > 1 else one
-    return Scale(floor=swd(one, rest, seed), ceiling=swd(noise, rest, seed))
+    return swd(one, rest, seed), swd(noise, rest, seed)

@@ -18,7 +18,7 @@ from torch import Tensor, fft
 from coopkit.errors import DataError
 from coopkit.statistics.filters import even_contrast, luminance, oriented
 from coopkit.statistics.noise import phase_noise
-from coopkit.statistics.scales import Scale
+from coopkit.statistics.scales import Scale, scale_of
 
 SCALES = 4
 ORIENTATIONS = 4
@@ -31,6 +31,9 @@ MIRRORED = 16
 
 MARGIN = 8
 """What is left out at each side of the filtered image, in pixels."""
+
+NOISES = 16
+"""Draws of the noise at the ceiling, whose distances from a photograph vary by up to a tenth."""
 
 WEIGHTS = {
     "energy": 1.5,
@@ -193,17 +196,24 @@ def texture_distance(
     return torch.cat(distances)
 
 
-def texture_scale(real: Tensor, seed: int = 0, draws: int = 4) -> Scale:
+def texture_scale(
+    real: Tensor,
+    seed: int = 0,
+    draws: int = NOISES,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Scale:
     """Return how far the halves of a real image are apart, and how far noise like it is from it.
 
     Args:
         real: (1, 1 or 3, height, width) in [−1, 1], of 128 pixels a side or more.
         seed: of the noise, which has the spectrum and the values of the image.
-        draws: of the noise, over which the ceiling is the mean.
+        draws: of the noise, at least 2.
+        progress: told how many draws are done.
 
     Returns:
         The floor: the mean of the distances of left from right and of top from bottom. The ceiling:
-        the distance of the noise.
+        the mean distance of the noise. The spread has both: where the two distances of halves
+        differ much, the image is no one texture, and no distance from it means much.
 
     Raises:
         DataError: the image is too small.
@@ -211,6 +221,9 @@ def texture_scale(real: Tensor, seed: int = 0, draws: int = 4) -> Scale:
     rows, columns = real.shape[-2] // 2, real.shape[-1] // 2
     across = texture_distance(real[..., :columns], real[..., -columns:])
     down = texture_distance(real[..., :rows, :], real[..., -rows:, :])
-    noise = torch.cat([phase_noise(real, seed + draw) for draw in range(draws)])
-    ceiling = texture_distance(noise, real).mean()
-    return Scale(floor=float((across + down).mean() / 2), ceiling=float(ceiling))
+    wanted, noise = texture_statistics(real), []
+    for draw in range(draws):
+        drawn = texture_statistics(phase_noise(real, seed + draw))
+        noise.append(float(root_mean_square(drawn, wanted)))
+        progress(draw + 1)
+    return scale_of([float(across), float(down)], noise)

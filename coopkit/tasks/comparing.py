@@ -3,6 +3,7 @@
 from functools import partial
 
 import attrs
+import torch
 from torch import Tensor
 
 from coopkit.statistics.features import coverage, fid, kid
@@ -10,7 +11,7 @@ from coopkit.statistics.neighbours import diversity, nearest, nearest_others
 from coopkit.statistics.networks import FeatureNetwork
 from coopkit.statistics.scales import Scale
 from coopkit.statistics.wasserstein import PATCH, swd, swd_scale
-from coopkit.statistics.wavelets import texture_distance, texture_scale
+from coopkit.statistics.wavelets import NOISES, texture_distance, texture_scale
 from coopkit.tasks.evaluation import Distance, Neighbours
 from coopkit.tasks.watching import Watch, tell
 
@@ -40,8 +41,11 @@ def distance_of(compared: Compared, watch: Watch) -> Distance | None:
     for name, images in compared.drawn.items():
         watch(f"sliced Wasserstein distance, {name}", 0, None)
         found[name] = swd(images, compared.data, compared.seed)
+    watch("the scale of the sliced Wasserstein distance", 0, None)
     scale = swd_scale(compared.data, compared.seed)
-    return placed("sliced Wasserstein distance", compared.drawn, scale, found)
+    data, drawn = compared.data, compared.drawn
+    copies = swd(evenly(data, len(drawn["initial"])), data, compared.seed)
+    return placed("sliced Wasserstein distance", drawn, scale, found, copies)
 
 
 def texture_distance_of(
@@ -52,17 +56,32 @@ def texture_distance_of(
     for name, images in pictures.items():
         progress = partial(tell, watch, f"texture distance, {name}", len(images))
         found[name] = float(texture_distance(images, real, progress).mean())
-    watch("the scale of the texture distance", 0, None)
-    return placed("texture distance", pictures, texture_scale(real, seed), found)
+    progress = partial(tell, watch, "the scale of the texture distance", NOISES)
+    scale = texture_scale(real, seed, progress=progress)
+    copies = float(texture_distance(corners(real, pictures["initial"]), real).mean())
+    return placed("texture distance", pictures, scale, found, copies)
 
 
 def placed(
-    name: str, pictures: dict[str, Tensor], scale: Scale, drawn: dict[str, float]
+    name: str, pictures: dict[str, Tensor], scale: Scale, drawn: dict[str, float], copies: float
 ) -> Distance:
     """Return distances and where they stand on their scale."""
     relative = {which: scale.relative(distance) for which, distance in drawn.items()}
     count, _, height, width = pictures["initial"].shape
-    return Distance(name, count, height, width, scale, drawn, relative)
+    own = scale.relative(copies)
+    return Distance(name, count, height, width, scale, drawn, relative, copies, own)
+
+
+def evenly(images: Tensor, most: int) -> Tensor:
+    """Return images, if there are more than so many only these, evenly spread over all."""
+    return images[torch.linspace(0, len(images) - 1, min(len(images), most)).long()]
+
+
+def corners(image: Tensor, pictures: Tensor) -> Tensor:
+    """Return the corners of an image (1, ...) as large as the pictures; itself where all of it."""
+    height, width = pictures.shape[-2:]
+    rows, columns = {0, image.shape[-2] - height}, {0, image.shape[-1] - width}
+    return torch.cat([image[..., r : r + height, c : c + width] for r in rows for c in columns])
 
 
 def neighbours_of(compared: Compared) -> Neighbours:

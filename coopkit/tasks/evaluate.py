@@ -4,7 +4,6 @@ from functools import partial
 from typing import Any
 
 import attrs
-import torch
 from torch import Tensor
 
 from coopkit.data import DataTable, Images, find_images, load_images, load_whole, to_signals
@@ -17,6 +16,7 @@ from coopkit.tasks.comparing import (
     Compared,
     distance_of,
     diversity_of,
+    evenly,
     features_of,
     neighbours_of,
     texture_distance_of,
@@ -115,8 +115,7 @@ def read(table: DataTable, trained: Trained, asked: str = "data.source") -> Tens
             f"{table.source}: the images are {images.shape}, the run's signals "
             f"{trained.signal_shape} (channels, height, width)"
         )
-    places = torch.linspace(0, len(images) - 1, min(len(images), MOST)).long()
-    return to_signals(images.pixels[places])
+    return to_signals(evenly(images.pixels, MOST))
 
 
 def drawn_signals(trained: Trained, count: int, **how: Any) -> dict[str, Tensor]:

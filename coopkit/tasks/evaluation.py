@@ -19,7 +19,10 @@ class Distance:
         scale: the distance of real from real, and of noise from real.
         drawn: by "initial" and "revised", the distance.
         relative: where it stands, 0 at the floor of the scale and 1 at its ceiling; None where the
-            ceiling is not above the floor.
+            scale does not tell real images from noise.
+        copies: the distance of the data themselves, as many of them, or pieces as large, as what is
+            drawn; what the floor leaves below it.
+        copies_relative: where this stands.
     """
 
     name: str
@@ -29,6 +32,8 @@ class Distance:
     scale: Scale
     drawn: dict[str, float]
     relative: dict[str, float | None]
+    copies: float
+    copies_relative: float | None
 
 
 @attrs.frozen

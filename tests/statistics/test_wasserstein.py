@@ -10,6 +10,7 @@ from coopkit.errors import DataError
 from coopkit.statistics.wasserstein import (
     draw_patches,
     enlarged,
+    halved,
     laplacian_pyramid,
     like_gaussian,
     sliced_wasserstein,
@@ -91,6 +92,26 @@ def test_real_images_are_between_floor_and_ceiling():
     scale = swd_scale(data)
     assert 0 < scale.floor < 0.7 * scale.ceiling
     assert abs(scale.relative(swd(data[::2], data))) < 0.3
+
+
+def test_five_images_have_no_scale():
+    assert swd_scale(photographs(5)).relative(0.2) is None
+
+
+def test_the_scale_is_a_mean_over_ways_to_halve_the_set(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("coopkit.statistics.wasserstein.PATCHES", 256)
+    data = photographs(8)
+    readings = torch.tensor([halved(data, seed) for seed in (3, 4, 5, 6)]).double()
+    scale = swd_scale(data, 3)
+    assert (scale.floor, scale.ceiling) == pytest.approx(readings.mean(0).tolist())
+    assert scale.spread == pytest.approx(float(readings.var(0).sum().sqrt()))
+
+
+def test_both_ends_are_distances_from_the_same_half():
+    """Of two images one is each half, and a Gaussian of one image is that image."""
+    for seed in (0, 1):
+        floor, ceiling = halved(photographs(2), seed)
+        assert ceiling == floor > 0.1
 
 
 def test_brightness_is_no_distance_but_blur_is():

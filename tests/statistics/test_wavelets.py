@@ -1,5 +1,7 @@
 """The texture distance: what it must not see, what it must, and the scale that it is held to."""
 
+import math
+
 import pytest
 import torch
 from skimage.transform import rotate
@@ -8,7 +10,6 @@ from torch import Tensor
 from coopkit.data import DataTable, load_images
 from coopkit.errors import DataError
 from coopkit.statistics.noise import phase_noise
-from coopkit.statistics.scales import Scale
 from coopkit.statistics.wavelets import (
     WEIGHTS,
     image_statistics,
@@ -148,18 +149,36 @@ def test_the_scale_is_that_of_halves_and_of_noise():
     scale = texture_scale(real, 3, draws=2)
     assert scale.floor == pytest.approx((across + down) / 2, rel=1e-4)
     assert scale.ceiling == pytest.approx(sum(noise) / 2, rel=1e-4)
+    both = abs(across - down), abs(noise[0] - noise[1])
+    assert scale.spread == pytest.approx(math.hypot(*both), rel=1e-2)
+
+
+def test_the_ceiling_hardly_follows_the_seed():
+    """Of 16 draws its standard error is a quarter of a draw's deviation."""
+    real = photograph("brick", 128)
+    drawn = [texture_scale(real, seed).ceiling for seed in (0, 100, 200)]
+    draws = [distance(phase_noise(real, seed), real) for seed in range(16)]
+    assert max(drawn) - min(drawn) < torch.tensor(draws).std()
+
+
+def test_a_photograph_of_two_textures_has_no_scale():
+    """Left and right are as far apart as textures are, top and bottom are not."""
+    brick, grass = photograph("brick", 128), photograph("grass", 128)
+    both = torch.cat([brick[..., :64], grass[..., :64]], -1)
+    assert texture_scale(both).relative(0.2) is None
+    assert texture_scale(photograph("brick", 128)).relative(0.2) is not None
+
+
+def test_the_scale_says_how_far_it_is():
+    done: list[int] = []
+    texture_scale(photograph("brick", 128), draws=2, progress=done.append)
+    assert done == [1, 2]
 
 
 def test_the_scale_follows_the_seed():
     real = photograph("grass", 128)
-    assert texture_scale(real, 1, draws=1) == texture_scale(real, 1, draws=1)
-    assert texture_scale(real, 1, draws=1) != texture_scale(real, 2, draws=1)
-
-
-def test_the_relative_distance_is_0_at_the_floor_and_1_at_the_ceiling():
-    scale = Scale(floor=0.1, ceiling=0.3)
-    assert [scale.relative(d) for d in (0.1, 0.2, 0.3)] == pytest.approx([0, 0.5, 1])
-    assert Scale(floor=0.3, ceiling=0.3).relative(0.2) is None
+    assert texture_scale(real, 1, draws=2) == texture_scale(real, 1, draws=2)
+    assert texture_scale(real, 1, draws=2) != texture_scale(real, 3, draws=2)
 
 
 @pytest.mark.parametrize(

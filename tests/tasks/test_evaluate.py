@@ -90,6 +90,9 @@ def test_figures_are_those_of_the_pictures(pairs: dict[str, Trained]):
     assert found.distance.scale == swd_scale(data, SEED)
     relative = found.distance.scale.relative(found.distance.drawn["revised"])
     assert found.distance.relative["revised"] == relative
+    copies = swd(data[torch.linspace(0, len(data) - 1, min(6, len(data))).long()], data, SEED)
+    assert found.distance.copies == pytest.approx(copies)
+    assert found.distance.copies_relative == found.distance.scale.relative(found.distance.copies)
     near = float(nearest(drawn, data).distance.median())
     real = float(nearest_others(data).distance.median())
     assert found.neighbours.drawn["revised"] == pytest.approx(near)
@@ -155,8 +158,10 @@ def test_a_texture_is_drawn_as_large_as_its_whole_image_and_held_against_it(text
     drawn = shown(texture, sample(texture, 3, size=(128, 192)).revised)
     wanted = float(texture_distance(drawn, real).mean())
     assert found.distance.drawn["revised"] == pytest.approx(wanted)
+    assert found.distance.copies == 0
     for done in (1, 2, 3):
         assert ("texture distance, revised", done, 3) in counted
+    assert ("the scale of the texture distance", 16, 16) in counted
 
 
 def test_at_least_one_texture_is_drawn_as_large_as_its_image(texture: Trained):
@@ -179,8 +184,12 @@ def test_a_texture_of_networks_of_one_size_is_compared_at_that_size(tmp_path: Pa
     distance = found.distance
     assert (distance.count, distance.height, distance.width) == (2, 64, 64)
     drawn = shown(pair, sample(pair, 2).revised)
-    wanted = float(texture_distance(drawn, to_signals(load_whole(pair.recipe.data))).mean())
+    real = to_signals(load_whole(pair.recipe.data))
+    wanted = float(texture_distance(drawn, real).mean())
     assert found.distance.drawn["revised"] == pytest.approx(wanted)
+    pieces = [real[..., r : r + 64, c : c + 64] for r in (0, 64) for c in (0, 128)]
+    copies = float(texture_distance(torch.cat(pieces), real).mean())
+    assert found.distance.copies == pytest.approx(copies)
 
 
 def test_evaluations_follow_the_seed_and_the_steps(pairs: dict[str, Trained]):
