@@ -3,11 +3,10 @@
 from functools import partial
 from typing import Any
 
-import attrs
 from torch import Tensor
 
 from coopkit.data import DataTable, Images, find_images, load_images, load_whole, to_signals
-from coopkit.errors import DataError, RunError
+from coopkit.errors import RunError
 from coopkit.statistics.networks import FeatureNetwork
 from coopkit.statistics.wavelets import SMALLEST
 from coopkit.streams import stream_seed
@@ -23,6 +22,7 @@ from coopkit.tasks.comparing import (
 )
 from coopkit.tasks.energy import energies
 from coopkit.tasks.evaluation import Energies, Evaluation
+from coopkit.tasks.given import read_given
 from coopkit.tasks.sample import sample
 from coopkit.tasks.sizes import at_size
 from coopkit.tasks.trained import Trained
@@ -72,9 +72,8 @@ def evaluate(
     """
     table, mean = trained.recipe.data, trained.mean
     watch("reading the data", 0, None)
-    data, others = read(table, trained), None
-    if held_out is not None:
-        others = read(attrs.evolve(table, source=held_out), trained, "images held out")
+    data = read(trained)
+    others = None if held_out is None else read_held_out(trained, held_out)
     chains = USUAL if trained.chains is None or trained.generator else len(trained.chains)
     count = min(USUAL, chains) if n is None else n
     draw = partial(drawn_signals, seed=seed, steps=steps, watch=watch)
@@ -103,19 +102,31 @@ def evaluate(
     )
 
 
-def read(table: DataTable, trained: Trained, asked: str = "data.source") -> Tensor:
-    """Return images of a data set, in [−1, 1].
+def read(trained: Trained) -> Tensor:
+    """Return the images that a run has seen, in [−1, 1].
 
     Raises:
-        DataError: they cannot be read, or are not of the shape of the run's signals.
+        DataError: they cannot be read.
+        RunError: they are not those that the run has seen.
     """
-    images: Images = load_images(table, trained.recipe.seed, asked)
-    if images.shape != trained.signal_shape:
-        raise DataError(
-            f"{table.source}: the images are {images.shape}, the run's signals "
-            f"{trained.signal_shape} (channels, height, width)"
+    table = trained.recipe.data
+    images: Images = load_images(table, trained.recipe.seed)
+    if trained.data not in (None, images.fingerprint) or images.shape != trained.signal_shape:
+        raise RunError(
+            f"data.source {table.source!r} gives other images than those that the run has seen; "
+            "put them back to compare with them"
         )
     return to_signals(evenly(images.pixels, MOST))
+
+
+def read_held_out(trained: Trained, source: str) -> Tensor:
+    """Return other images, one signal of each, in [−1, 1].
+
+    Raises:
+        DataError: they cannot be read.
+    """
+    signals = read_given(trained, source).signals
+    return evenly(signals.cpu() + trained.mean, MOST)
 
 
 def drawn_signals(trained: Trained, count: int, **how: Any) -> dict[str, Tensor]:

@@ -37,6 +37,7 @@ class Trained:
         latents: of the examples, (n, *latent), after Algorithm 2, or None.
         fitted_prior: whether the generator is no longer the one that the recipe's [inference] was
             meant for.
+        data: the fingerprint of the images that it has seen, or None where it is not known.
     """
 
     recipe: Recipe
@@ -51,6 +52,7 @@ class Trained:
     kept: Kept | None = None
     latents: Tensor | None = None
     fitted_prior: bool = False
+    data: str | None = None
 
     @property
     def settings(self) -> Settings:
@@ -124,6 +126,7 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Trained:
         freeze=new_preparation(recipe, Path(folder) / FAST_FILE) or frozen,
         kept=recall(memory, "revision"),
         latents=memory.get("latents"),
+        data=state.training["data"],
     )
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from coopkit.data import load_images, load_whole, to_signals
-from coopkit.errors import CoopkitError, DataError, RunError
+from coopkit.errors import CoopkitError, RunError
 from coopkit.recipe import Recipe
 from coopkit.statistics.neighbours import diversity, nearest, nearest_others
 from coopkit.statistics.networks import FeatureNetwork
@@ -20,6 +20,7 @@ from coopkit.streams import stream_seed
 from coopkit.targets import RevisionTarget, frozen
 from coopkit.tasks.energy import energies
 from coopkit.tasks.evaluate import evaluate
+from coopkit.tasks.given import read_given
 from coopkit.tasks.sample import sample
 from coopkit.tasks.trained import Trained, load
 from coopkit.training import run
@@ -134,8 +135,7 @@ def test_held_out_images_are_what_is_held_against(pairs: dict[str, Trained], tmp
     pixels = torch.arange(24 * 24, dtype=torch.uint8).reshape(24, 24)
     Image.fromarray(pixels.numpy()).save(tmp_path / "other.png")
     found = evaluate(pair, 3, held_out=str(tmp_path))
-    table = attrs.evolve(pair.recipe.data, source=str(tmp_path))
-    others = to_signals(load_images(table, pair.recipe.seed).pixels)
+    others = read_given(pair, tmp_path).signals + pair.mean
     assert found.real == "held out"
     near = float(nearest(others, observed(pair)).distance.median())
     assert found.neighbours.real == pytest.approx(near)
@@ -239,8 +239,26 @@ def test_signals_that_are_not_finite(pairs: dict[str, Trained]):
         evaluate(broken, 2)
 
 
-def test_data_of_another_shape(pairs: dict[str, Trained]):
-    with pytest.raises(DataError, match=r"chelsea: the images are \(3, 8, 8\)"):
-        evaluate(pairs["cooperative"], 2, held_out="chelsea")
-    with pytest.raises(CoopkitError, match=r"^images held out: 'nowhere' is no file, no folder"):
+def test_data_that_are_no_longer_those_of_the_training(tmp_path: Path):
+    grey = torch.arange(144, dtype=torch.uint8).reshape(12, 12)
+    place = tmp_path / "seen.png"
+    Image.fromarray(grey.numpy()).save(place)
+    pair = train("cooperative", tmp_path, f"data.source={place}", "run.iterations=1")
+    assert evaluate(pair, 2).real == "observed"
+    Image.fromarray(255 - grey.numpy()).save(place)
+    with pytest.raises(RunError, match=r"seen.png' gives other images than those that the run has"):
+        evaluate(pair, 2)
+
+
+def test_held_out_images_are_prepared_as_those_of_any_task(pairs: dict[str, Trained]):
+    """The data are random crops, grey; of a photograph in colour the grey centre counts."""
+    pair = pairs["cooperative"]
+    assert pair.recipe.data.crop == "random"
+    others = read_given(pair, "chelsea").signals + pair.mean
+    found = evaluate(pair, 2, held_out="chelsea").neighbours
+    assert found.real == pytest.approx(float(nearest(others, observed(pair)).distance.median()))
+
+
+def test_held_out_images_that_are_not_there(pairs: dict[str, Trained]):
+    with pytest.raises(CoopkitError, match=r"^images: 'nowhere' is no file, no folder"):
         evaluate(pairs["cooperative"], 2, held_out="nowhere")
