@@ -130,6 +130,22 @@ def test_the_distance_of_flat_images_from_white_noise(rng: torch.Generator):
     assert swd(flat, noise) == pytest.approx(wanted, abs=0.1)
 
 
+def test_every_level_of_the_pyramid_counts_alike(rng: torch.Generator):
+    """Both sets have the same grain, the one on ±1, the other on normal grey.
+
+    The finer level, which no constant reaches, does not tell them apart. On the coarser one both
+    are flat to a hundredth, and in a direction whose entries add up to z their distance is
+    |z| E||Y| − 1| = |z| (2 (P(|Y| < 1) − 2 (φ(0) − φ(1))) + E|Y| − 1), Y ~ N(0, 1).
+    """
+    grain = 0.01 * torch.randn(200, 1, 32, 32, generator=rng)
+    signs = torch.tensor([-1.0, 1]).repeat(100)[:, None, None, None]
+    normal = torch.special.ndtri((torch.arange(200.0) + 0.5) / 200)[:, None, None, None]
+    below, mean = math.erf(math.sqrt(0.5)), math.sqrt(2 / math.pi)
+    peak = mean * (1 - math.exp(-0.5))
+    coarse = mean * (2 * (below - peak) + mean - 1)
+    assert swd(grain + signs, grain + normal) == pytest.approx(coarse / 2, abs=0.04)
+
+
 def test_sets_of_different_sizes_are_compared():
     data = photographs()
     assert swd(data[:7], data) < 1

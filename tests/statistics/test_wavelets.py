@@ -4,15 +4,21 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
+from einops import rearrange
 from skimage.transform import rotate
 from torch import Tensor
 
 from coopkit.data import DataTable, load_images
 from coopkit.errors import DataError
+from coopkit.statistics.filters import oriented
 from coopkit.statistics.noise import phase_noise
 from coopkit.statistics.wavelets import (
     WEIGHTS,
+    correlations,
     image_statistics,
+    modulations,
+    moments,
     root_mean_square,
     texture_distance,
     texture_scale,
@@ -127,6 +133,48 @@ def test_every_group_counts_alike(monkeypatch: pytest.MonkeyPatch):
     assert sum(shares) == pytest.approx(whole**2, rel=1e-3)
     assert max(shares) < 0.6 * sum(shares)
     assert min(shares) > 0.005 * sum(shares)
+
+
+def test_a_modulation_is_found_in_the_band_of_its_frequency():
+    """Magnitudes of the finest band are a wave at the centre of the next: 14 cycles in 80 pixels.
+
+    The filter's response there is a, a / √2³ at 45° on either side, a² = 16/20; half of the wave's
+    power passes, for the filter is of half the plane.
+    """
+    filters = oriented(80, 80, 4, 4)
+    wave = torch.cos(2 * torch.pi * 14 * torch.arange(80.0) / 80).expand(80, 80)
+    magnitudes = torch.full((4, 4, 80, 80), 3.0)
+    magnitudes[0, 2] += 0.5 * wave
+    found = modulations(magnitudes, filters)
+    pairs = rearrange(found, "(pair fine coarse) -> pair fine coarse", fine=4, coarse=4)
+    passed = 0.8**0.5 / 2 * torch.tensor([1, 2**-1.5, 0, 2**-1.5])
+    wanted = torch.zeros(6, 4, 4)
+    wanted[0, 2] = passed / wave[24:-24, 24:-24].std()
+    assert torch.allclose(pairs, wanted, atol=1e-3)
+
+
+def test_correlations_across_scales_are_of_each_band_with_the_next(rng: torch.Generator):
+    waves = torch.randn(4, 4, 64, 64, generator=rng)
+    waves[2, 3] = waves[1, 0] * waves[3, 2]
+    inside = waves[..., 24:-24, 24:-24].abs().flatten(2)
+    wanted = [torch.corrcoef(inside[j : j + 2].flatten(0, 1))[:4, 4:] for j in range(3)]
+    assert wanted[1][0, 3] > 0.4
+    found = correlations(waves)["across scales"]
+    assert torch.allclose(found, torch.stack(wanted).flatten(), atol=0.01)
+
+
+def test_edges_do_not_count():
+    """A wave is cut off and mirrored at its edges; within them its magnitude is one number."""
+    wave = torch.cos(0.7 * torch.pi * torch.arange(80.0)).expand(80, 80)
+    padded = F.pad(wave[None, None], (16,) * 4, mode="reflect")[0, 0]
+    filters = oriented(112, 112, 4, 4)
+    magnitudes = torch.fft.ifft2(torch.fft.fft2(padded) * filters)
+    within = magnitudes[0, 0, 24:-24, 24:-24].abs()
+    assert within.std() < 0.02 * within.mean()
+    spread = magnitudes[0, 0].abs()
+    assert spread.std() > 0.06 * spread.mean()
+    wanted = (within.std() / within.mean()).log()
+    assert float(moments(magnitudes)["variation"][0]) == pytest.approx(float(wanted), abs=0.01)
 
 
 def test_a_flat_image_has_finite_statistics():

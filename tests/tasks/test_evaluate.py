@@ -18,11 +18,13 @@ from coopkit.statistics.wasserstein import swd, swd_scale
 from coopkit.statistics.wavelets import texture_distance, texture_scale
 from coopkit.streams import stream_seed
 from coopkit.targets import RevisionTarget, frozen
+from coopkit.tasks.comparing import Compared, features_of
 from coopkit.tasks.energy import energies
 from coopkit.tasks.evaluate import evaluate
 from coopkit.tasks.given import read_given
 from coopkit.tasks.sample import sample
 from coopkit.tasks.trained import Trained, load
+from coopkit.tasks.watching import nobody
 from coopkit.training import run
 
 TINY = Path(__file__).parents[1] / "tiny"
@@ -225,6 +227,17 @@ def test_features_of_a_network(pairs: dict[str, Trained]):
     assert set(found) == {"initial", "revised"}
     assert set(found["revised"]) == {"fid", "kid", "precision", "recall"}
     assert found["revised"]["fid"] > 0
+
+
+def test_precision_is_of_what_is_drawn_and_recall_of_the_data():
+    """Copies of a single image lie among the data, of which they reach no other."""
+    pytest.importorskip("torchmetrics", reason="needs the extra metrics")
+    data = torch.linspace(-1, 1, 12)[:, None, None, None].expand(-1, 1, 8, 8)
+    copies = data[5:6].expand(6, -1, -1, -1)
+    network = FeatureNetwork(lambda images: images.mean((2, 3)), size=8)
+    found = features_of(Compared({"initial": copies}, data, None, 0), network, nobody)["initial"]
+    assert found["precision"] == 1
+    assert found["recall"] == pytest.approx(1 / 12)
 
 
 def test_signals_are_cut_off_as_they_are_shown(pairs: dict[str, Trained]):

@@ -3,13 +3,20 @@
 import attrs
 import pytest
 import torch
+from einops import rearrange
 from tasks.linear import LATENT, SHAPE, LinearG, linear_pair
 from torch import Tensor
 
 from coopkit.builtin.langevin import Langevin
 from coopkit.errors import RunError
 from coopkit.starting import unexpanded
-from coopkit.tasks.infer import InferenceSettings, drawn_from, infer_latents, stable_step_size
+from coopkit.tasks.infer import (
+    PROBES,
+    InferenceSettings,
+    drawn_from,
+    infer_latents,
+    stable_step_size,
+)
 from coopkit.tasks.reconstruct import reconstruct
 from coopkit.tasks.trained import Trained
 
@@ -67,6 +74,20 @@ def test_step_size_is_that_of_the_steepest_direction(std: float):
     rng = torch.Generator().manual_seed(0)
     found = stable_step_size(g, (LATENT,), std, rng)
     assert found == pytest.approx(float((1 + largest) ** -0.5), rel=0.02)
+
+
+def test_step_size_is_that_of_the_steepest_of_the_places_that_are_tried():
+    """g(X) = a X² has the curvature 1 + 4 ‖a‖² X² / σ², which is 1 at X = 0."""
+    a = torch.arange(1.0, 7)
+
+    def g(latents: Tensor) -> Tensor:
+        return rearrange(latents.square() * a, "n (h w) -> n 1 h w", h=2)
+
+    tried = torch.randn(PROBES, 1, generator=torch.Generator().manual_seed(4))
+    steepest = 1 + 4 * float(a.square().sum() * tried.square().max()) / 0.5**2
+    assert tried.square().max() > 2 * tried.square().min()
+    found = stable_step_size(g, (1,), 0.5, torch.Generator().manual_seed(4))
+    assert found == pytest.approx(steepest**-0.5, rel=1e-5)
 
 
 def test_step_size_where_the_generator_is_constant():
