@@ -24,12 +24,16 @@ if TYPE_CHECKING:
     from coopkit.tasks.evaluation import Evaluation
 
 RANGES = ("[-1, 1]", "[0, 1]")
+HELD_OUT = (
+    "Images that the run has not seen, to compare with in place of the data; a texture is compared "
+    "with its photograph all the same."
+)
 
 
 @click.command()
 @click.argument("run_folder", metavar="RUN", type=Path)
 @click.option("-n", "n", type=click.IntRange(min=1), help="How many signals; 64 if left out.")
-@click.option("--images", "held_out", metavar="DIR", help="Images that the run has not seen.")
+@click.option("--images", "held_out", metavar="DIR", help=HELD_OUT)
 @click.option("--features", type=Path, help="A TorchScript or .pt2 file, for FID and KID.")
 @click.option("--size", type=click.IntRange(min=1), default=299, help="Pixels that it wants.")
 @click.option("--range", "values", type=click.Choice(RANGES), default=RANGES[0], help="Of these.")
@@ -91,7 +95,8 @@ def table_of(found: "Evaluation") -> Table:
             against = f"from 0 to 1; copies {copies:.2f}"
         row("  on its scale", found.distance.relative, against)
         size = f"{found.distance.height} x {found.distance.width}"
-        table.caption = f"{found.distance.name} of {found.distance.count} signals of {size}"
+        signals = f"{found.distance.count} signals of {size}"
+        table.caption = f"{found.distance.name} of {signals} from {found.distance.real} images"
     real = found.neighbours.real
     against = "" if real is None else f"{found.real} {real:.4g}"
     row("nearest training image", found.neighbours.drawn, against)
@@ -102,7 +107,8 @@ def table_of(found: "Evaluation") -> Table:
         row("  less that of real images", found.energies.gap, "alike: 0")
     for name in ("fid", "kid", "precision", "recall"):
         if found.features:
-            row(name, {which: values[name] for which, values in found.features.items()})
+            values = {which: features[name] for which, features in found.features.items()}
+            row(name, values, found.real)
     return table
 
 

@@ -149,7 +149,7 @@ def like_gaussian(data: Tensor, count: int, seed: int = 0) -> Tensor:
     return mean + deviations
 
 
-def swd_scale(data: Tensor, seed: int = 0) -> Scale:
+def swd_scale(data: Tensor, seed: int = 0, others: Tensor | None = None) -> Scale:
     """Return how far the halves of a set are apart, and one's Gaussian from the other.
 
     Both are distances from the same half, so that few images raise the one as they raise the other.
@@ -158,20 +158,30 @@ def swd_scale(data: Tensor, seed: int = 0) -> Scale:
     Args:
         data: (n, channels, height, width), n ≥ 2.
         seed: of the halves, the Gaussian images, the patches and the directions.
+        others: another set, of two images or more: half of it then takes the place of the second
+            half of the data.
 
     Raises:
         DataError: there are fewer than two images, or they are smaller than a patch.
     """
-    if len(data) < 2:
+    if min(len(data), len(data if others is None else others)) < 2:
         raise DataError("a set of one image has no halves to compare")
-    floors, ceilings = zip(*(halved(data, seed + split) for split in range(SPLITS)), strict=True)
+    seeds = range(seed, seed + SPLITS)
+    floors, ceilings = zip(*(halved(data, split, others) for split in seeds), strict=True)
     return scale_of(floors, ceilings)
 
 
-def halved(data: Tensor, seed: int) -> tuple[float, float]:
-    """Return the distances of half of a set, and of its Gaussian, from the other half."""
-    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
-    half = len(data) // 2
-    rest, one = data[order[:half]], data[order[half:]]
+def halved(data: Tensor, seed: int, others: Tensor | None = None) -> tuple[float, float]:
+    """Return how far half of a set, and its Gaussian, is from its other half or half of another."""
+    rest, one = halves(data, seed)
+    if others is not None:
+        rest, _ = halves(others, seed)
     noise = like_gaussian(one, len(one), seed) if len(one) > 1 else one
     return swd(one, rest, seed), swd(noise, rest, seed)
+
+
+def halves(data: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """Return two halves of a set; of an odd number the second is larger."""
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
+    half = len(data) // 2
+    return data[order[:half]], data[order[half:]]

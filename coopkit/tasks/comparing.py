@@ -32,20 +32,32 @@ class Compared:
     others: Tensor | None
     seed: int
 
+    @property
+    def real(self) -> Tensor:
+        """What is drawn is held against this: the images held out, or the data."""
+        return self.data if self.others is None else self.others
+
+    @property
+    def against(self) -> str:
+        """Which of the two."""
+        return "observed" if self.others is None else "held out"
+
 
 def distance_of(compared: Compared, watch: Watch) -> Distance | None:
     """Return the distance between two sets of images, or None where there are too few."""
-    if len(compared.data) < 2 or min(compared.data.shape[-2:]) < PATCH:
+    data, real, seed = compared.data, compared.real, compared.seed
+    if min(len(data), len(real)) < 2 or min(data.shape[-2:]) < PATCH:
         return None
     found = {}
     for name, images in compared.drawn.items():
         watch(f"sliced Wasserstein distance, {name}", 0, None)
-        found[name] = swd(images, compared.data, compared.seed)
+        found[name] = swd(images, real, seed)
     watch("the scale of the sliced Wasserstein distance", 0, None)
-    scale = swd_scale(compared.data, compared.seed)
-    data, drawn = compared.data, compared.drawn
-    copies = swd(evenly(data, len(drawn["initial"])), data, compared.seed)
-    return placed("sliced Wasserstein distance", drawn, scale, found, copies)
+    scale = swd_scale(data, seed, compared.others)
+    copies = swd(evenly(data, len(compared.drawn["initial"])), real, seed)
+    return placed(
+        "sliced Wasserstein distance", compared.against, compared.drawn, scale, found, copies
+    )
 
 
 def texture_distance_of(
@@ -59,17 +71,22 @@ def texture_distance_of(
     progress = partial(tell, watch, "the scale of the texture distance", NOISES)
     scale = texture_scale(real, seed, progress=progress)
     copies = float(texture_distance(corners(real, pictures["initial"]), real).mean())
-    return placed("texture distance", pictures, scale, found, copies)
+    return placed("texture distance", "observed", pictures, scale, found, copies)
 
 
 def placed(
-    name: str, pictures: dict[str, Tensor], scale: Scale, drawn: dict[str, float], copies: float
+    name: str,
+    against: str,
+    pictures: dict[str, Tensor],
+    scale: Scale,
+    drawn: dict[str, float],
+    copies: float,
 ) -> Distance:
     """Return distances and where they stand on their scale."""
     relative = {which: scale.relative(distance) for which, distance in drawn.items()}
     count, _, height, width = pictures["initial"].shape
     own = scale.relative(copies)
-    return Distance(name, count, height, width, scale, drawn, relative, copies, own)
+    return Distance(name, against, count, height, width, scale, drawn, relative, copies, own)
 
 
 def evenly(images: Tensor, most: int) -> Tensor:
@@ -112,8 +129,8 @@ def features_of(
     compared: Compared, network: FeatureNetwork, watch: Watch
 ) -> dict[str, dict[str, float]]:
     """Return what is computed from the features of a network, by "initial" and "revised"."""
-    watch("features of the data", 0, None)
-    real = network.features(compared.data)
+    watch("features of real images", 0, None)
+    real = network.features(compared.real)
     found = {}
     for name, images in compared.drawn.items():
         watch(f"features, {name}", 0, None)

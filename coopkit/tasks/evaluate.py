@@ -59,7 +59,9 @@ def evaluate(
     Args:
         trained: from `coopkit.load`.
         n: how many signals to draw; 64, or all chains of Algorithm 1 if they are fewer.
-        held_out: a file or folder of images that the run has not seen.
+        held_out: a file or folder of images that the run has not seen. What is drawn is held
+            against them in place of the data, but for the nearest images and the diversity; the
+            distance of a texture remains that from its photograph.
         network: what FID, KID, precision and recall are computed from; they are left out without.
         seed: of all randomness.
         steps: l_D; as in training if left out.
@@ -93,11 +95,11 @@ def evaluate(
         iteration=trained.iteration,
         samples=count,
         seed=seed,
-        real="observed" if others is None else "held out",
+        real=compared.against,
         distance=distance,
         neighbours=neighbours_of(compared),
         diversity=diversity_of(compared),
-        energies=energies_of(trained, signals, data if others is None else others, watch),
+        energies=energies_of(trained, signals, compared.real, watch),
         features={} if network is None else features_of(compared, network, watch),
     )
 

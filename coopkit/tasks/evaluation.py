@@ -9,10 +9,11 @@ from coopkit.statistics.scales import Scale
 
 @attrs.frozen
 class Distance:
-    """How far what is drawn is from the data.
+    """How far what is drawn is from the data, or from other images.
 
     Attributes:
         name: "texture distance" or "sliced Wasserstein distance".
+        real: "held out" or "observed": from which images.
         count: of the signals compared.
         height: of each, in pixels.
         width: of each, in pixels.
@@ -26,6 +27,7 @@ class Distance:
     """
 
     name: str
+    real: str
     count: int
     height: int
     width: int
@@ -75,8 +77,9 @@ class Evaluation:
         samples: how many signals were drawn.
         seed: of all randomness.
         real: "held out" if other images than the training's were given, else "observed"; what
-            energies and neighbours are held against.
-        distance: from the data; None where there are too few images, or they are too small.
+            features and energies are held against.
+        distance: from them, or of a texture from its photograph; None where there are too few
+            images, or they are too small.
         neighbours: in the training data.
         diversity: the mean distance between two samples over that between two of the data.
         energies: under the descriptor; None after Algorithm 2.

@@ -11,6 +11,7 @@ from coopkit.statistics.wasserstein import (
     draw_patches,
     enlarged,
     halved,
+    halves,
     laplacian_pyramid,
     like_gaussian,
     sliced_wasserstein,
@@ -112,6 +113,18 @@ def test_both_ends_are_distances_from_the_same_half():
     for seed in (0, 1):
         floor, ceiling = halved(photographs(2), seed)
         assert ceiling == floor > 0.1
+
+
+def test_a_scale_from_other_images():
+    """Whatever half of the others is taken, they are the same image: only the data are halved."""
+    data, other = photographs(8), photographs(1).expand(4, -1, -1, -1)
+    floor, ceiling = halved(data, 2, other)
+    rest, one = halves(data, 2)
+    assert len(rest) == len(one) == 4
+    assert floor == swd(one, other[:2], 2)
+    assert ceiling == swd(like_gaussian(one, 4, 2), other[:2], 2)
+    with pytest.raises(DataError, match="one image has no halves"):
+        swd_scale(data, others=other[:1])
 
 
 def test_brightness_is_no_distance_but_blur_is():

@@ -12,6 +12,7 @@ from torch import Tensor
 from coopkit.data import load_images, load_whole, to_signals
 from coopkit.errors import CoopkitError, RunError
 from coopkit.recipe import Recipe
+from coopkit.statistics.features import fid
 from coopkit.statistics.neighbours import diversity, nearest, nearest_others
 from coopkit.statistics.networks import FeatureNetwork
 from coopkit.statistics.wasserstein import swd, swd_scale
@@ -144,7 +145,33 @@ def test_held_out_images_are_what_is_held_against(pairs: dict[str, Trained], tmp
     target = RevisionTarget(frozen(pair.descriptor), 0.1)
     real = float(target.energy(others - pair.mean).mean())
     assert found.energies.real == pytest.approx(real, rel=1e-5)
-    assert found.distance == evaluate(pair, 3).distance
+    assert found.distance is None, "one image is no set"
+
+
+def test_distances_and_features_are_those_from_held_out_images(
+    pairs: dict[str, Trained], tmp_path: Path
+):
+    pytest.importorskip("torchmetrics", reason="needs the extra metrics")
+    pair, network = pairs["cooperative"], FeatureNetwork(lambda x: x.mean(2).flatten(1), size=8)
+    pixels = torch.randint(256, (6, 8, 8), generator=torch.Generator().manual_seed(1))
+    for number, own in enumerate(pixels.to(torch.uint8)):
+        Image.fromarray(own.numpy()).save(tmp_path / f"{number}.png")
+    others = read_given(pair, tmp_path).signals + pair.mean
+    found = evaluate(pair, 5, held_out=str(tmp_path), network=network)
+    drawn = shown(pair, sample(pair, 5).revised)
+    assert found.distance.real == found.real == "held out"
+    assert found.distance.drawn["revised"] == pytest.approx(swd(drawn, others, SEED))
+    assert found.distance.scale == swd_scale(observed(pair), SEED, others)
+    copies = observed(pair)[torch.linspace(0, 9, 5).long()]
+    assert found.distance.copies == pytest.approx(swd(copies, others, SEED))
+    wanted = fid(network.features(others), network.features(drawn))
+    assert found.features["revised"]["fid"] == pytest.approx(wanted)
+
+
+def test_a_texture_is_held_against_its_photograph_whatever_is_held_out(texture: Trained):
+    found = evaluate(texture, 1, held_out="coffee")
+    assert (found.real, found.distance.real) == ("held out", "observed")
+    assert found.distance == evaluate(texture, 1).distance
 
 
 def test_a_texture_is_drawn_as_large_as_its_whole_image_and_held_against_it(texture: Trained):
