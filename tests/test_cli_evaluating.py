@@ -45,6 +45,9 @@ def test_a_table_and_a_file(call: Call, folder: Path, tmp_path: Path):
     figures = [f"{found.diversity[which]:.4g}" for which in ("initial", "revised")]
     assert line.split() == ["diversity", *figures, "observed", "1"]
     assert f"ceiling {found.distance.scale.ceiling:.3g}" in said
+    recovery = found.recovery
+    assert f"{recovery.restored:.4g} in occluded squares of 4 pixels" in said
+    assert f"X inferred from {recovery.count} observed images" in said
 
 
 def test_a_scale_that_tells_nothing_is_said_to_be_none(folder: Path):
@@ -59,9 +62,10 @@ def test_a_scale_that_tells_nothing_is_said_to_be_none(folder: Path):
 
 
 def test_without_out_nothing_is_written(call: Call, folder: Path, tmp_path: Path):
-    status, said, told = call(folder, "-n", 2, "--steps", 0)
+    status, said, told = call(folder, "-n", 2, "--steps", 0, "--restore", 0)
     assert (status, told) == (0, "")
     assert "energy" in said
+    assert "occluded" not in said
     assert list(tmp_path.iterdir()) == []
 
 

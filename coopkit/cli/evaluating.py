@@ -21,13 +21,14 @@ from coopkit.cli.results import (
 
 if TYPE_CHECKING:
     from coopkit.statistics.networks import Range
-    from coopkit.tasks.evaluation import Evaluation
+    from coopkit.tasks.evaluation import Evaluation, Recovery
 
 RANGES = ("[-1, 1]", "[0, 1]")
 HELD_OUT = (
     "Images that the run has not seen, to compare with in place of the data; a texture is compared "
     "with its photograph all the same."
 )
+RESTORE = "Images whose occluded squares the generator restores, of no texture; 8 if left out."
 
 
 @click.command()
@@ -39,6 +40,7 @@ HELD_OUT = (
 @click.option("--range", "values", type=click.Choice(RANGES), default=RANGES[0], help="Of these.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Of all randomness.")
 @click.option("--steps", type=click.IntRange(min=0), help="Revision steps; as in training.")
+@click.option("--restore", type=click.IntRange(min=0), default=8, help=RESTORE)
 @click.option("--device", default="cpu", help="A torch device, such as cuda.")
 @prior_option
 @click.option("--out", "path", type=Path, help="A JSON file to write the figures to.")
@@ -85,6 +87,7 @@ def table_of(found: "Evaluation") -> Table:
         cells = [figures.get(which) for which in ("initial", "revised")]
         table.add_row(name, *("-" if x is None else f"{x:.4g}" for x in cells), against)
 
+    notes = []
     if found.distance is not None:
         scale = found.distance.scale
         floor, ceiling = f"floor {scale.floor:.3g}", f"ceiling {scale.ceiling:.3g}"
@@ -96,7 +99,7 @@ def table_of(found: "Evaluation") -> Table:
         row("  on its scale", found.distance.relative, against)
         size = f"{found.distance.height} x {found.distance.width}"
         signals = f"{found.distance.count} signals of {size}"
-        table.caption = f"{found.distance.name} of {signals} from {found.distance.real} images"
+        notes.append(f"{found.distance.name} of {signals} from {found.distance.real} images")
     real = found.neighbours.real
     against = "" if real is None else f"{found.real} {real:.4g}"
     row("nearest training image", found.neighbours.drawn, against)
@@ -109,7 +112,20 @@ def table_of(found: "Evaluation") -> Table:
         if found.features:
             values = {which: features[name] for which, features in found.features.items()}
             row(name, values, found.real)
+    if found.recovery is not None:
+        notes += recovered(found.recovery)
+    table.caption = "\n".join(notes)
     return table
+
+
+def recovered(found: "Recovery") -> list[str]:
+    """Return what is said of recovery errors, which are of neither S1 nor S2."""
+    return [
+        f"mean absolute errors of g(X), X inferred from {found.count} {found.real} images:",
+        f"  {found.reconstructed:.4g} of all pixels",
+        f"  {found.restored:.4g} in occluded squares of {found.side} pixels, "
+        f"{found.by_mean:.4g} by the data's mean",
+    ]
 
 
 @click.command()

@@ -23,6 +23,7 @@ from coopkit.tasks.comparing import (
 from coopkit.tasks.energy import energies
 from coopkit.tasks.evaluation import Energies, Evaluation
 from coopkit.tasks.given import read_given
+from coopkit.tasks.recovery import recovery_of
 from coopkit.tasks.sample import sample
 from coopkit.tasks.sizes import at_size
 from coopkit.tasks.trained import Trained
@@ -33,6 +34,9 @@ MOST = 2048
 
 USUAL = 64
 """Signals drawn where no number is given."""
+
+RESTORED = 8
+"""Real images that the generator restores where no number is given."""
 
 LARGEST = 1024 * 1024
 """Pixels of a texture that is drawn as large as its photograph."""
@@ -46,6 +50,7 @@ def evaluate(
     network: FeatureNetwork | None = None,
     seed: int = 0,
     steps: int | None = None,
+    restore: int = RESTORED,
     watch: Watch = nobody,
 ) -> Evaluation:
     """Return how good what a trained pair draws is.
@@ -65,11 +70,14 @@ def evaluate(
         network: what FID, KID, precision and recall are computed from; they are left out without.
         seed: of all randomness.
         steps: l_D; as in training if left out.
+        restore: how many real images the generator is to restore; 0 leaves this out, as it is for
+            textures, of which nothing says what stands in a hole.
         watch: told how far it is.
 
     Raises:
         CoopkitError: there are not so many chains, what was drawn is not finite, the data are no
-            longer what they were, or the network does not give features.
+            longer what they were, the network does not give features, or the inference of latents
+            diverged.
         ValueError: n is not positive.
     """
     table, mean = trained.recipe.data, trained.mean
@@ -81,8 +89,9 @@ def evaluate(
     draw = partial(drawn_signals, seed=seed, steps=steps, watch=watch)
     signals = draw(trained, count)
     compared = Compared(shown(signals, mean), data, others, stream_seed(seed, "evaluation"))
-    real = texture_of(table, data)
+    real, recovery = texture_of(table, data), None
     if real is None:
+        recovery = recovery_of(trained, compared, restore, watch)
         distance = distance_of(compared, watch)
     else:
         pictures, larger = compared.drawn, as_large_as(trained, real)
@@ -101,6 +110,7 @@ def evaluate(
         diversity=diversity_of(compared),
         energies=energies_of(trained, signals, compared.real, watch),
         features={} if network is None else features_of(compared, network, watch),
+        recovery=recovery,
     )
 
 

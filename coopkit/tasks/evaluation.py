@@ -69,6 +69,27 @@ class Energies:
 
 
 @attrs.frozen
+class Recovery:
+    """Mean absolute errors of g(X), X inferred from real images by (13), on the scale [−1, 1].
+
+    Attributes:
+        count: of the images.
+        real: "held out" or "observed": which.
+        side: of the square that was occluded in each, in pixels.
+        restored: within the squares, X inferred from what is round them.
+        by_mean: the same if the mean of the data is put there.
+        reconstructed: of whole images, X inferred from all of them.
+    """
+
+    count: int
+    real: str
+    side: int
+    restored: float
+    by_mean: float
+    reconstructed: float
+
+
+@attrs.frozen
 class Evaluation:
     """Figures of merit, for S1 ("initial") and S2 ("revised").
 
@@ -84,6 +105,8 @@ class Evaluation:
         diversity: the mean distance between two samples over that between two of the data.
         energies: under the descriptor; None after Algorithm 2.
         features: by name, "fid", "kid", "precision" and "recall"; empty without a network.
+        recovery: of real images by the generator; None without one, for textures, or if it was left
+            out.
     """
 
     iteration: int
@@ -95,10 +118,11 @@ class Evaluation:
     diversity: dict[str, float]
     energies: Energies | None
     features: dict[str, dict[str, float]]
+    recovery: Recovery | None
 
     def as_json(self) -> dict[str, Any]:
         """Return the figures as nested dictionaries."""
         return attrs.asdict(self)
 
 
-__all__ = ["Distance", "Energies", "Evaluation", "Neighbours"]
+__all__ = ["Distance", "Energies", "Evaluation", "Neighbours", "Recovery"]

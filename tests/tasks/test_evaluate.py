@@ -23,6 +23,10 @@ from coopkit.tasks.comparing import Compared, features_of
 from coopkit.tasks.energy import energies
 from coopkit.tasks.evaluate import evaluate
 from coopkit.tasks.given import read_given
+from coopkit.tasks.infer import InferenceSettings
+from coopkit.tasks.inpaint import InpaintingSettings, inpaint, restoration_error
+from coopkit.tasks.masks import square_holes
+from coopkit.tasks.reconstruct import reconstruct
 from coopkit.tasks.sample import sample
 from coopkit.tasks.trained import Trained, load
 from coopkit.tasks.watching import nobody
@@ -245,6 +249,48 @@ def test_one_observed_image_leaves_out_what_needs_more(tmp_path: Path):
     found = evaluate(pair, 2)
     assert found.distance is None
     assert (found.neighbours.real, found.neighbours.ratio, found.diversity) == (None, {}, {})
+
+
+def test_recovery_errors_are_those_of_the_tasks(pairs: dict[str, Trained]):
+    pair = pairs["generator"]
+    told: list[str] = []
+    found = evaluate(pair, 2, restore=3, watch=lambda doing, *_: told.append(doing)).recovery
+    data = observed(pair)
+    signals = data[torch.linspace(0, len(data) - 1, 3).long()] - pair.mean
+    holes = square_holes(3, 4, pair.signal_shape, SEED)
+    inference = InferenceSettings(steps=300)
+    filled = inpaint(pair, signals, holes, InpaintingSettings(inference=inference), seed=SEED)
+    error = restoration_error(filled.signals, signals, holes, pair.mean).mean()
+    assert (found.count, found.real, found.side) == (3, "observed", 4)
+    assert found.restored == pytest.approx(float(error))
+    plain = (data.mean(0) - pair.mean).expand_as(signals)
+    by_mean = restoration_error(plain, signals, holes, pair.mean).mean()
+    assert found.by_mean == pytest.approx(float(by_mean))
+    error = reconstruct(pair, signals, inference, seed=SEED).error.mean()
+    assert found.reconstructed == pytest.approx(float(error))
+    assert "inferring latents" in told
+
+
+def test_recovery_errors_are_of_images_held_out(pairs: dict[str, Trained]):
+    found = evaluate(pairs["cooperative"], 2, held_out="chelsea").recovery
+    assert (found.count, found.real) == (1, "held out")
+
+
+def test_recovery_errors_are_left_out(pairs: dict[str, Trained], texture: Trained):
+    assert evaluate(pairs["cooperative"], 2, restore=0).recovery is None
+    assert evaluate(pairs["descriptor"], 2).recovery is None
+    assert evaluate(texture, 1).recovery is None
+
+
+def test_an_inference_that_diverges_can_be_left_out(
+    pairs: dict[str, Trained], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("coopkit.tasks.infer.stable_step_size", lambda *_: 1e3)
+    pair = pairs["generator"]
+    steep = attrs.evolve(pair, fitted_prior=True)
+    with pytest.raises(RunError, match=r"diverged; .*; restore = 0 leaves the recovery errors out"):
+        evaluate(steep, 2)
+    assert evaluate(steep, 2, restore=0).recovery is None
 
 
 def test_features_of_a_network(pairs: dict[str, Trained]):
