@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from coopkit.tasks.evaluation import Evaluation, Recovery
 
 RANGES = ("[-1, 1]", "[0, 1]")
+SIGNALS = "How many signals; 64 if left out. Of a texture, so many pixels in larger pictures."
 HELD_OUT = (
     "Images that the run has not seen, to compare with in place of the data; a texture is compared "
     "with its photograph all the same."
@@ -33,7 +34,7 @@ RESTORE = "Images whose occluded squares the generator restores, of no texture; 
 
 @click.command()
 @click.argument("run_folder", metavar="RUN", type=Path)
-@click.option("-n", "n", type=click.IntRange(min=1), help="How many signals; 64 if left out.")
+@click.option("-n", "n", type=click.IntRange(min=1), help=SIGNALS)
 @click.option("--images", "held_out", metavar="DIR", help=HELD_OUT)
 @click.option("--features", type=Path, help="A TorchScript or .pt2 file, for FID and KID.")
 @click.option("--size", type=click.IntRange(min=1), default=299, help="Pixels that it wants.")
