@@ -207,6 +207,8 @@ def test_how_a_run_begins_is_written_out_with_every_key():
     assert again == recipe
     assert again.raw["generator"]["start"]["inference"]["temperature"] == 1.0
     assert recipe.start_recipe.run == attrs.evolve(recipe.run, iterations=3, observed=5)
+    own = in_one('generator.start.latents="components"').start_recipe.run
+    assert own == attrs.evolve(recipe.run, iterations=3, observed=5, latents="components")
 
 
 def test_schedules_of_the_start_extend_over_its_iterations():
