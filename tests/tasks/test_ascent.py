@@ -39,9 +39,9 @@ def test_batches_are_told_and_end_where_one_would():
     mean = torch.randn(5, 2, generator=torch.Generator().manual_seed(0))
     told: list[tuple[str, int, int | None]] = []
     start = torch.zeros(5, 2)
-    whole = ascend(lambda rows: Watched(mean[rows]), start, 40, 5, nobody)
-    parts = ascend(lambda rows: Watched(mean[rows]), start, 40, 2, lambda *said: told.append(said))
+    whole = ascend(lambda rows: Watched(mean[rows]), start, 120, 5, nobody)
+    parts = ascend(lambda rows: Watched(mean[rows]), start, 120, 2, lambda *said: told.append(said))
     assert parts.equal(whole)
     assert (whole - mean).abs().max() < 0.05
-    assert [done for _, done, _ in told] == list(range(121))
-    assert {(doing, total) for doing, _, total in told} == {("ascending", 120)}
+    assert [done for _, done, _ in told] == list(range(361))
+    assert {(doing, total) for doing, _, total in told} == {("ascending", 360)}
