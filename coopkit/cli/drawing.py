@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from coopkit.cli.console import say, watching
+from coopkit.cli.folders import check_new_folder, written_whole
 from coopkit.cli.results import (
-    check_new_folder,
     check_picture,
     check_steps,
     device_option,
@@ -18,7 +18,6 @@ from coopkit.cli.results import (
     prior_option,
     run_argument,
     seed_option,
-    written_whole,
 )
 from coopkit.errors import RunError
 

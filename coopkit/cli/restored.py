@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
+from coopkit.cli.folders import SHEET
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -58,7 +60,7 @@ def save_pictures(
         uncertainty = restored.uncertainty[:, None]
         most = float(uncertainty.max())
         panels[f"uncertainty, white = {most:.2g}"] = 2 * uncertainty / max(most, 1e-12) - 1 - mean
-    save_image(draw_sheet(panels, mean, most=SHOWN), folder / "sheet.png")
+    save_image(draw_sheet(panels, mean, most=SHOWN), folder / SHEET)
 
 
 def table_of(figures: Mapping[str, Mapping[str, Any]]) -> Table:
