@@ -248,7 +248,11 @@ def test_energy_ranks_and_tells_apart(call: Call, tmp_path: Path):
         (("energy", "@generator", "--images", "@images"), "has no descriptor"),
         (("interpolate", "@descriptor"), "has no generator"),
         (("reconstruct", "@nothing", "--images", "@images", "--out", "x"), "holds no run"),
-        (("inpaint", "@generator", "--images", "@no", "--mask", "3"), "images: "),
+        (("inpaint", "@generator", "--images", "@no", "--mask", "3"), "--images: "),
+        (("energy", "@cooperative", "--images", ""), "--images: '' is no file, no folder"),
+        (("energy", "@cooperative", "--images", "@no"), "--images: '"),
+        (("energy", "@cooperative", "--images", "@images", "--against", ""), "--against: '' is"),
+        (("energy", "@cooperative", "--images", "@images", "--against", "@no"), "--against: '"),
         (("inpaint", "@generator", "--images", "@images", "--mask", "8"), "give one of 1 to 7"),
         (("inpaint", "@generator", "--images", "@images", "--mask", "x"), "neither a number"),
         (("reconstruct", "@generator", "--images", "@images", "--out", "."), "as a whole"),
@@ -271,6 +275,29 @@ def test_mistake_is_answered_with_one_sentence(
     assert "Traceback" not in said
     assert not list(tmp_path.iterdir())
     assert not list(runs.rglob(".writing*"))
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "0", "1e999", "1e-200", "1e200"])
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        ("reconstruct", "--step-size"),
+        ("reconstruct", "--noise-std"),
+        ("inpaint", "--step-size"),
+        ("inpaint", "--noise-std"),
+        ("complete", "--step-size"),
+    ],
+)
+def test_a_step_size_and_a_spread_have_a_square_that_is_a_number(
+    call: Call, tmp_path: Path, command: str, option: str, number: str
+):
+    mask = () if command == "reconstruct" else ("--mask", "3")
+    arguments = ("@cooperative", "--images", "@images", *mask, "--out", "x")
+    status, _, said = call(command, *arguments, option, number)
+    assert status == 2
+    assert f"Invalid value for '{option}': " in said
+    assert "Traceback" not in said
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,6 @@ def inferred(
     from coopkit.tasks.given import read_given
     from coopkit.tasks.reconstruct import reconstruct
 
-    signals = torch.cat([read_given(trained, end).signals[:1] for end in ends])
+    signals = torch.cat([read_given(trained, end, "--images").signals[:1] for end in ends])
     latents = reconstruct(trained, signals, seed=seed, watch=watch).latents
     return latents[:1], latents[1:]

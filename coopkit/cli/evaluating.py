@@ -132,14 +132,17 @@ def energy(
     if path is not None:
         check_file("--out", path)
     trained = load(run_folder, device)
+    sources = (
+        {"--images": source} if against is None else {"--images": source, "--against": against}
+    )
+    given = [read_given(trained, folder, option) for option, folder in sources.items()]
     rows, scores = [], []
     figures: dict[str, Any] = {}
-    for folder in filter(None, (source, against)):
-        given = read_given(trained, folder)
+    for folder, images in zip(sources.values(), given, strict=True):
         with watching() as watch:
-            found = energies(trained, given.signals, watch=watch)
+            found = energies(trained, images.signals, watch=watch)
         scores.append((found.energy, found.residual))
-        names = [(folder, name) for name in given.names]
+        names = [(folder, name) for name in images.names]
         rows += list(zip(names, found.energy.tolist(), found.residual.tolist(), strict=True))
     rows.sort(key=lambda row: -row[1])
     figures["images"] = [

@@ -65,7 +65,7 @@ def reconstruct(
     run_recipe(run_folder)
     with results(folder, overwrite, run_folder, source) as writing:
         trained = load_with_prior(run_folder, device, prior)
-        given = read_given(trained, source)
+        given = read_given(trained, source, "--images")
         with watching() as watch:
             found = infer(trained, given.signals, chains.inference(), seed=seed, watch=watch)
         figures: dict[str, Any] = {
@@ -182,7 +182,7 @@ def restore(asked: OcclusionOptions, usual: str, method: "Method", prior: str = 
     folder, seed = asked.folder or asked.run_folder / usual, asked.seed
     with results(folder, asked.overwrite, asked.run_folder, asked.source, asked.mask) as writing:
         trained = load_with_prior(asked.run_folder, asked.device, prior)
-        given = read_given(trained, asked.source)
+        given = read_given(trained, asked.source, "--images")
         holes = holes_of(asked.mask, len(given), trained.signal_shape, seed)
         with watching() as watch:
             restored = method(trained, given.signals, holes, seed=seed, watch=watch)

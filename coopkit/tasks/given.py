@@ -26,11 +26,16 @@ class Given:
         return len(self.names)
 
 
-def read_given(trained: Trained, source: str | Path) -> Given:
+def read_given(trained: Trained, source: str | Path, asked: str = "images") -> Given:
     """Return one signal for each image of a file or folder, in the order of their names.
 
     An image is prepared as those of the training were, but for its crop, which is always the
     central one, and its colour, which is made that of the run.
+
+    Args:
+        trained: from `coopkit.load`.
+        source: as `data.source` of a recipe.
+        asked: what a user has written it to, for messages.
 
     Raises:
         DataError: there is no image, or one that cannot be read or is too small.
@@ -45,8 +50,8 @@ def read_given(trained: Trained, source: str | Path) -> Given:
         crops=1,
         color="grey" if channels == 1 else "rgb",
     )
-    files = [name for name, _ in find_images(table.source, "images")]
-    images = load_images(table, asked="images")
+    files = [name for name, _ in find_images(table.source, asked)]
+    images = load_images(table, asked=asked)
     signals = to_signals(images.pixels, trained.mean).to(trained.device)
     return Given(distinct(files), signals)
 
