@@ -145,6 +145,41 @@ def test_interpolate_goes_from_the_first_image_to_the_last(call: Call, tmp_path:
     assert not np.array_equal(first, between)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (
+            ("--images", "@images/0.png", "@images"),
+            "images holds 3 images; an end of a path is one",
+        ),
+        (
+            ("--images", "@images", "@images/0.png"),
+            "images holds 3 images; an end of a path is one",
+        ),
+        (("--images", "@images/0.png", "@no"), "--images: '"),
+        (("--out", "a.gif", "--gif", "./a.gif"), "--gif a.gif is the --out of the sheet"),
+    ],
+)
+def test_what_interpolate_refuses_before_anything_is_computed(
+    call: Call,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    says: str,
+):
+    monkeypatch.setattr("coopkit.tasks.trained.load", None)
+    status, _, said = call("interpolate", "@generator", *arguments)
+    assert status == 2
+    assert says in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_with_one_image_is_an_end(call: Call, tmp_path: Path, runs: Path):
+    (tmp_path / "one").mkdir()
+    Image.open(runs / "images" / "0.png").save(tmp_path / "one" / "a.png")
+    assert call("interpolate", "@generator", "--images", "one", "@images/1.png")[0] == 0
+
+
 def test_reconstruct(call: Call, tmp_path: Path):
     arguments = ("reconstruct", "@generator", "--images", "@images", "--steps", "5", "--out", "r")
     status, _, said = call(*arguments)

@@ -1,7 +1,7 @@
 """The commands that draw: samples, and paths between latents."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from coopkit.cli.console import say, watching
-from coopkit.cli.folders import check_new_folder, written_whole
+from coopkit.cli.folders import check_new_folder, resolved, written_whole
 from coopkit.cli.results import (
+    check_file,
     check_picture,
     check_steps,
     device_option,
@@ -19,7 +20,7 @@ from coopkit.cli.results import (
     run_argument,
     seed_option,
 )
-from coopkit.errors import RunError
+from coopkit.errors import DataError, RunError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -137,10 +138,11 @@ def interpolate(
 
     check_picture("--out", out)
     check_steps(run_folder, how["steps"])
+    if gif is not None:
+        check_gif(gif, out)
     if ends and paths:
         raise click.UsageError("-n is of no use with --images, between which there is one path")
-    if gif is not None and gif.suffix.lower() != ".gif":
-        raise RunError(f"--gif {gif}: the name must end in .gif")
+    check_ends(ends or ())
     trained = load_with_prior(run_folder, device, prior)
     with watching() as watch:
         if ends:
@@ -162,6 +164,33 @@ def interpolate(
         say(f"wrote {gif}")
 
 
+def check_gif(gif: Path, out: Path) -> None:
+    """Refuse a place where no moving picture is to be written.
+
+    Raises:
+        RunError: it has another ending, is that of the sheet, or cannot be written.
+    """
+    if gif.suffix.lower() != ".gif":
+        raise RunError(f"--gif {gif}: the name must end in .gif")
+    if resolved(gif) == resolved(out):
+        raise RunError(f"--gif {gif} is the --out of the sheet; give each a name of its own")
+    check_file("--gif", gif)
+
+
+def check_ends(ends: Sequence[Path]) -> None:
+    """Refuse ends of a path that are more than one image each.
+
+    Raises:
+        DataError: there is no image, or there are several.
+    """
+    from coopkit.data import find_images
+
+    for end in ends:
+        count = len(list(find_images(str(end), "--images")))
+        if count > 1:
+            raise DataError(f"--images: {end} holds {count} images; an end of a path is one")
+
+
 def inferred(
     trained: "Trained", ends: tuple[Path, Path], seed: int, watch: "Watch"
 ) -> "tuple[Tensor, Tensor]":
@@ -171,6 +200,6 @@ def inferred(
     from coopkit.tasks.given import read_given
     from coopkit.tasks.reconstruct import reconstruct
 
-    signals = torch.cat([read_given(trained, end, "--images").signals[:1] for end in ends])
+    signals = torch.cat([read_given(trained, end, "--images").signals for end in ends])
     latents = reconstruct(trained, signals, seed=seed, watch=watch).latents
     return latents[:1], latents[1:]
