@@ -120,6 +120,38 @@ def test_a_run_is_never_replaced(reconstruct: Call, folder: Path, place: str):
     assert sorted(folder.rglob("*")) == before
 
 
+@pytest.mark.parametrize("file", ["recipe.toml", "checkpoints/00000004/state.json", "sheets/a"])
+@pytest.mark.parametrize("link", [False, True])
+def test_a_file_of_a_run_is_never_written_over(
+    call: Call, folder: Path, tmp_path: Path, file: str, link: bool
+):
+    before = sorted(folder.rglob("*"))
+    (tmp_path / "link").symlink_to(folder)
+    path = (tmp_path / "link" if link else folder) / file
+    status, _, said = call("evaluate", folder, "-n", "2", "--out", path)
+    assert status == 2
+    sentence = f"--out {path} is a place of the run {folder}'s own files; give another"
+    assert said == f"coopkit: {sentence}\n"
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_anything_is_computed(
+    call: Call, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("coopkit.tasks.trained.load", None)
+    (tmp_path / "notes.txt").touch()
+    for command, option, name in (
+        ("sample", "--out", "a.png"),
+        ("interpolate", "--out", "a.png"),
+        ("interpolate", "--gif", "a.gif"),
+        ("evaluate", "--out", "a.json"),
+    ):
+        status, _, said = call(command, folder, option, f"notes.txt/new/{name}")
+        sentence = f"{option} notes.txt/new/{name} cannot be written: Not a directory"
+        assert (status, said) == (2, f"coopkit: {sentence}\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
 def test_results_of_a_start_stand_in_it(call: Call, folder: Path, tmp_path: Path):
     """A run in the folder start/ of another is a run like others."""
     for name in ("whole", "whole/start"):

@@ -1,11 +1,13 @@
 """Options that several commands have, and what of them is refused before anything is computed."""
 
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
+from coopkit.cli.folders import check_no_run_has, nearest_folder
 from coopkit.errors import RunError
 
 if TYPE_CHECKING:
@@ -26,13 +28,19 @@ def check_picture(option: str, path: Path) -> None:
 
 
 def check_file(option: str, path: Path) -> None:
-    """Refuse a folder where a file is to be written, before anything is computed.
+    """Refuse a place where no file is to be written, before anything is computed.
 
     Raises:
-        RunError: it is one.
+        RunError: it is a folder or a file of a run's own, or nothing can be written there.
     """
     if path.is_dir():
         raise RunError(f"{option} {path} is a folder; give the name of a file")
+    check_no_run_has(option, path)
+    try:
+        with TemporaryFile(dir=nearest_folder(path.absolute())):
+            pass
+    except OSError as error:
+        raise RunError(f"{option} {path} cannot be written: {error.strerror}") from error
 
 
 def check_steps(run_folder: Path, steps: int | None) -> None:
