@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from coopkit.tasks.evaluation import Evaluation
 
 RANGES = ("[-1, 1]", "[0, 1]")
+LEAST_FEATURES = 4
+"""Of each set: `coverage` asks for the third neighbour of each."""
 
 
 @click.command()
@@ -61,6 +63,8 @@ def evaluate(
     check_steps(run_folder, how["steps"])
     if features is None:
         refuse_without("--features", "size", "values")
+    else:
+        check_comparable(how["n"])
     trained = load_with_prior(run_folder, device, prior)
     network = None if features is None else load_network(features, size, values, device)
     with watching() as watch:
@@ -69,6 +73,20 @@ def evaluate(
     if path is not None:
         write_json(found.as_json(), path)
         say(f"wrote {path}")
+
+
+def check_comparable(n: int | None) -> None:
+    """Refuse features that could not be compared once they are there, before any are computed.
+
+    Raises:
+        click.UsageError: there would be too few for precision and recall.
+        DataError: what computes FID and KID is not installed.
+    """
+    from coopkit.statistics.features import metric_of
+
+    if n is not None and n < LEAST_FEATURES:
+        raise click.UsageError(f"--features needs -n {LEAST_FEATURES} at least, not -n {n}")
+    metric_of("fid", "FrechetInceptionDistance")
 
 
 def table_of(found: "Evaluation") -> Table:
