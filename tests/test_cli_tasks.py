@@ -64,6 +64,28 @@ def size(path: Path) -> tuple[int, int]:
         return image.size
 
 
+def test_images_are_named_by_where_they_are(call: Call, tmp_path: Path, runs: Path):
+    files = ["a/x.png", "b/x.bmp", "b/x.png"]
+    for number, file in enumerate(files):
+        (tmp_path / "nest" / file).parent.mkdir(parents=True, exist_ok=True)
+        Image.open(runs / "images" / f"{number}.png").save(tmp_path / "nest" / file)
+    asked = ("@cooperative", "--images", "nest")
+    status, said, _ = call("energy", *asked, "--out", "e.json")
+    assert status == 0
+    rows = json.loads((tmp_path / "e.json").read_text())["images"]
+    assert sorted(row["name"] for row in rows) == files
+    assert all(f"nest: {file}" in said for file in files)
+    more = ("--steps", "1", "--out")
+    assert call("reconstruct", *asked, *more, "r")[0] == 0
+    assert list(json.loads((tmp_path / "r" / "figures.json").read_text())["images"]) == files
+    assert call("inpaint", *asked, "--mask", "3", *more, "i")[0] == 0
+    errors = json.loads((tmp_path / "i" / "figures.json").read_text())["errors"]
+    assert list(errors["coopkit"]["images"]) == files
+    for pictures in ("r/reconstructed", "i/restored"):
+        names = sorted(path.name for path in (tmp_path / pictures).iterdir())
+        assert names == ["a-x.png", "b-x-2.png", "b-x.png"]
+
+
 def test_sample_writes_single_files(call: Call, tmp_path: Path):
     status, _, said = call("sample", "@cooperative", "-n", "3", "--files", "each")
     assert (status, said) == (0, "wrote sheet.png\nwrote 6 pictures into each\n")
@@ -185,7 +207,7 @@ def test_reconstruct(call: Call, tmp_path: Path):
     status, _, said = call(*arguments)
     assert status == 0
     figures = json.loads((tmp_path / "r" / "figures.json").read_text())
-    assert list(figures["images"]) == ["0", "1", "2"]
+    assert list(figures["images"]) == ["0.png", "1.png", "2.png"]
     mean = sum(figures["images"].values()) / 3
     assert figures["mean_absolute_error"] == pytest.approx(mean, rel=1e-5)
     assert f"off by {mean:.4f}" in said

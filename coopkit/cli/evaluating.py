@@ -160,7 +160,7 @@ def energy(
         with watching() as watch:
             found = energies(trained, images.signals, watch=watch)
         scores.append((found.energy, found.residual))
-        names = [(folder, name) for name in images.names]
+        names = [(folder, name) for name in images.files]
         rows += list(zip(names, found.energy.tolist(), found.residual.tolist(), strict=True))
     rows.sort(key=lambda row: -row[1])
     figures["images"] = [

@@ -38,7 +38,7 @@ def errors_of(
         figures[name] = {
             "minus_one_to_one": float(errors.mean()),
             "zero_to_one": float(errors.mean()) / 2,
-            "images": dict(zip(given.names, errors.tolist(), strict=True)),
+            "images": dict(zip(given.files, errors.tolist(), strict=True)),
         }
     return figures
 

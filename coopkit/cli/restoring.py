@@ -71,7 +71,7 @@ def reconstruct(
         figures: dict[str, Any] = {
             "asked": as_asked(),
             "mean_absolute_error": float(found.error.mean()),
-            "images": dict(zip(given.names, found.error.tolist(), strict=True)),
+            "images": dict(zip(given.files, found.error.tolist(), strict=True)),
         }
         write_json(figures, writing / FIGURES)
         save_signals(writing / "reconstructed", given.names, found.signals, trained.mean)
