@@ -236,6 +236,35 @@ def test_inpaint_beside_the_baselines(call: Call, tmp_path: Path, runs: Path):
     assert 0 < changed.sum() <= 9
 
 
+def test_each_image_has_a_picture_of_its_uncertainty(
+    call: Call, tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("coopkit.cli.restored.SHOWN", 2)
+    asked = ("--images", "@images", "--mask", "3", "--steps", "5", "--chains", "3")
+    assert call("inpaint", "@cooperative", *asked, "--out", "i")[0] == 0
+    pair = load(runs / "cooperative")
+    assert pair.mean != 0
+    signals = read_given(pair, runs / "images").signals
+    holes = square_holes(3, 3, pair.signal_shape, seed=0)
+    settings = InpaintingSettings(inference=InferenceSettings(steps=5, chains=3))
+    expected = inpaint(pair, signals, holes, settings).uncertainty.numpy()
+    white = json.loads((tmp_path / "i" / "figures.json").read_text())["uncertainty_white"]
+    assert white == pytest.approx(expected.max(), rel=1e-5)
+    for number in range(3):
+        with Image.open(tmp_path / "i" / "uncertainty" / f"{number}.png") as image:
+            shown = np.asarray(image) * white / 255
+        assert np.abs(shown - expected[number]).max() < 0.51 * white / 255
+        assert np.array_equal(shown > 0, holes[number].numpy() & (shown > 0))
+        assert shown.max() > 0
+
+
+def test_one_chain_has_no_uncertainty(call: Call, tmp_path: Path):
+    asked = ("--images", "@images", "--mask", "3", "--steps", "1")
+    assert call("inpaint", "@cooperative", *asked, "--out", "i")[0] == 0
+    assert json.loads((tmp_path / "i" / "figures.json").read_text())["uncertainty_white"] is None
+    assert not (tmp_path / "i" / "uncertainty").exists()
+
+
 def test_what_is_occluded_is_shown_grey(call: Call, tmp_path: Path, runs: Path):
     arguments = ("--images", "@images", "--mask", "3", "--steps", "1", "--out", "i")
     assert call("inpaint", "@cooperative", *arguments)[0] == 0

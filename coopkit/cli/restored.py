@@ -43,10 +43,15 @@ def errors_of(
     return figures
 
 
+def white_of(restored: "Restored") -> float | None:
+    """Return the largest standard deviation between chains, on [−1, 1]; None where one is all."""
+    return float(restored.uncertainty.max()) if restored.chains.shape[1] > 1 else None
+
+
 def save_pictures(
     folder: Path, trained: "Trained", given: "Given", holes: "Tensor", restored: "Restored"
 ) -> None:
-    """Write each restored image, and a sheet of all with their uncertainty."""
+    """Write each restored image and its uncertainty, black 0, and a sheet of the first of them."""
     from coopkit.sheets import draw_sheet, save_image, save_signals
 
     mean, free = trained.mean, holes[:, None].to(given.signals.device)
@@ -56,10 +61,11 @@ def save_pictures(
         "restored": restored.signals,
         "truth": given.signals,
     }
-    if restored.chains.shape[1] > 1:
-        uncertainty = restored.uncertainty[:, None]
-        most = float(uncertainty.max())
-        panels[f"uncertainty, white = {most:.2g}"] = 2 * uncertainty / max(most, 1e-12) - 1 - mean
+    white = white_of(restored)
+    if white is not None:
+        shown = 2 * restored.uncertainty[:, None] / max(white, 1e-12) - 1 - mean
+        save_signals(folder / "uncertainty", given.names, shown, mean)
+        panels[f"uncertainty, white = {white:.2g}"] = shown
     save_image(draw_sheet(panels, mean, most=SHOWN), folder / SHEET)
 
 

@@ -15,7 +15,7 @@ from coopkit.cli.asked import (
 )
 from coopkit.cli.console import out, say, watching, write_json
 from coopkit.cli.folders import FIGURES, SHEET, results
-from coopkit.cli.restored import SHOWN, as_asked, errors_of, save_pictures, table_of
+from coopkit.cli.restored import SHOWN, as_asked, errors_of, save_pictures, table_of, white_of
 from coopkit.cli.results import (
     device_option,
     images_option,
@@ -191,7 +191,8 @@ def restore(asked: OcclusionOptions, usual: str, method: "Method", prior: str = 
                 others = baselines(given.signals, holes, seed, watch)
         by_name = {"coopkit": restored.signals, **others.restored}
         figures = errors_of(by_name, given, holes, trained.mean)
-        write_json({"asked": as_asked(), "errors": figures}, writing / FIGURES)
+        written = {"asked": as_asked(), "errors": figures, "uncertainty_white": white_of(restored)}
+        write_json(written, writing / FIGURES)
         save_pictures(writing, trained, given, holes, restored)
     out.print(table_of(figures))
     for name, reason in others.refused.items():
