@@ -48,7 +48,12 @@ class Size(click.ParamType[tuple[int, int]]):
 @click.command()
 @run_argument
 @click.option("-n", "count", type=click.IntRange(min=1), help="How many signals; as in training.")
-@click.option("--out", "path", type=Path, default=Path("sheet.png"), help="The picture to write.")
+@click.option(
+    "--out",
+    "path",
+    type=Path,
+    help="The picture to write; sheet.png if left out, none if --files is given.",
+)
 @click.option("--files", type=Path, metavar="DIR", help="A folder for one picture of each signal.")
 @click.option("--size", type=Size(), help="Pixels, 512 or 256x512, of textures; as in training.")
 @click.option("--steps", type=click.IntRange(min=0), help="Revision steps; as in training.")
@@ -58,7 +63,7 @@ class Size(click.ParamType[tuple[int, int]]):
 def sample(
     run_folder: Path,
     count: int | None,
-    path: Path,
+    path: Path | None,
     files: Path | None,
     device: str,
     prior: str,
@@ -68,7 +73,10 @@ def sample(
     from coopkit.sheets import draw_sheet, save_image
     from coopkit.tasks.sample import sample as draw
 
-    check_picture("--out", path)
+    if path is None and files is None:
+        path = Path("sheet.png")
+    if path is not None:
+        check_picture("--out", path)
     check_steps(run_folder, how["steps"])
     if files is not None:
         check_new_folder("--files", files)
@@ -82,8 +90,9 @@ def sample(
             panels["S2 revised"] = drawn.revised
         if writing is not None:
             save_each(panels, trained.mean, writing)
-    save_image(draw_sheet(panels, trained.mean, most=count), path)
-    say(f"wrote {path}")
+    if path is not None:
+        save_image(draw_sheet(panels, trained.mean, most=count), path)
+        say(f"wrote {path}")
     if files is not None:
         say(f"wrote {count * len(panels)} pictures into {files}")
 
