@@ -22,7 +22,22 @@ if TYPE_CHECKING:
 
 Command = Callable[..., None]
 
-POSITIVE = click.FloatRange(min=0, min_open=True)
+
+class Positive(click.FloatRange):
+    """A number above 0 whose square is neither 0 nor infinite."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """Return the number."""
+        number: float = super().convert(value, param, ctx)
+        if not 1e-30 <= number <= 1e30:
+            self.fail(f"{value} is no number from 1e-30 to 1e30.", param, ctx)
+        return number
+
+
+POSITIVE = Positive()
 
 
 def gathered(name: str, kind: Any, options: Sequence[Any]) -> Callable[[Command], Command]:
