@@ -27,6 +27,7 @@ from coopkit.iterations import Learner, Streams
 from coopkit.recipe import Recipe
 from coopkit.sections import Network
 from coopkit.starting import unexpanded
+from coopkit.statistics.components import component_latents
 from coopkit.streams import stream_seed
 from coopkit.targets import frozen
 
@@ -177,6 +178,9 @@ def build_algorithm(
     if recipe.algorithm == "generator":
         rng = torch.Generator(device).manual_seed(stream_seed(recipe.seed, "latents"))
         start = torch.randn((len(images), *latent_shape), generator=rng, device=device)
+        if recipe.run.latents == "components":
+            of_axes = stream_seed(recipe.seed, "components")
+            start = component_latents(images.signals, len(images), start, of_axes)
         return GeneratorAlgorithm(
             learners["generator"], streams, {"latents": start}, accelerator.gather
         )

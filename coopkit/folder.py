@@ -1,5 +1,6 @@
 """Whether a run may write to a folder, and from where it goes on."""
 
+import os
 import shutil
 import tomllib
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ METRICS_FILE = "metrics.jsonl"
 SHEETS = "sheets"
 START = "start"
 """Where [generator.start] has its run."""
+OWN = (RECIPE_FILE, ENVIRONMENT_FILE, FAST_FILE, METRICS_FILE, CHECKPOINTS, SHEETS, START)
+"""What a run may write to its folder."""
 
 
 def check_folder(recipe: Recipe, folder: Path, resume: bool, overwrite: bool) -> list[Path]:
@@ -73,6 +76,15 @@ def check_start_is_elsewhere(recipe: Recipe, folder: Path) -> None:
 def foreign(path: Path) -> bool:
     """Whether something in a folder is more than what a run leaves that is killed at its start."""
     return not path.name.startswith(TEMPORARY) and path.name != ENVIRONMENT_FILE
+
+
+def run_that_keeps(path: Path) -> Path | None:
+    """Return the folder of the run whose own files a path is one of, or would be; None mostly."""
+    path = Path(os.path.realpath(path))
+    for above in path.parents:
+        if (above / RECIPE_FILE).is_file() and (above / ENVIRONMENT_FILE).is_file():
+            return above if path.relative_to(above).parts[0] in OWN else None
+    return None
 
 
 def clear_run(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Stopping a run between two iterations."""
+"""Stopping a run between two iterations, and a command so that it can clear away."""
 
 import signal
 import threading
@@ -27,3 +27,22 @@ def stopping_signals() -> Iterator[list[signal.Signals]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def unwinding_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the process as Ctrl-C does, through what clears away; a second one kills."""
+    usual = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    if threading.current_thread() is not threading.main_thread() or not usual:
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

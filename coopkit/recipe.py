@@ -152,7 +152,7 @@ class Recipe:
         if not isinstance(start, Mapping):
             return None
         generator = {**self.raw["generator"], "optimizer": start["optimizer"]}
-        length = {key: start[key] for key in ("iterations", "observed")}
+        length = {key: start[key] for key in ("iterations", "observed", "latents")}
         return Recipe.from_tables(
             {
                 "algorithm": "generator",

@@ -22,6 +22,8 @@ from coopkit.tables import (
     structure_scheduled,
 )
 
+Latents = Literal["prior", "components"]
+
 
 @attrs.frozen
 class Steps:
@@ -44,15 +46,17 @@ class Chain:
 
 @attrs.frozen(kw_only=True)
 class StartTable:
-    """Length and batch of the run of Algorithm 2 that trains the generator first.
+    """Length, batch and first latents of the run of Algorithm 2 that trains the generator first.
 
     Attributes:
         iterations: learning iterations in all.
         observed: n, examples that each iteration sees; all of them where there are fewer.
+        latents: where they begin, as in [run].
     """
 
     iterations: int = attrs.field(validator=ge(1))
     observed: int = attrs.field(default=32, validator=ge(1))
+    latents: Latents = "prior"
 
 
 @attrs.frozen
@@ -111,6 +115,9 @@ class RunTable:
         iterations: learning iterations in all.
         chains: ñ, signals that are drafted and revised each iteration, or persistent chains.
         observed: n, examples that each iteration sees; all of them where there are fewer.
+        latents: where the persistent latents of Algorithm 2 begin: "prior" draws X ~ N(0, I), the
+            paper's, "components" takes the whitened principal components of the examples, so that
+            the first iterations need not find out what latents mean.
         mixed_precision: of the networks; chains stay float32. "auto" is what the launcher says.
         device: "auto" is the launcher's choice, a GPU where there is one.
         sheet_every: iterations between sample sheets; 0 makes only the last.
@@ -128,6 +135,7 @@ class RunTable:
     iterations: int = attrs.field(validator=ge(1))
     chains: int = attrs.field(default=16, validator=ge(1))
     observed: int = attrs.field(default=32, validator=ge(1))
+    latents: Latents = "prior"
     mixed_precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
     device: Literal["auto", "cpu"] = "auto"
     sheet_every: int = attrs.field(default=50, validator=ge(0))

@@ -1,6 +1,7 @@
 """Sample sheets: panels of signals side by side, as one picture."""
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ def draw_sheet(
     caption: str = "",
     columns: int | None = None,
 ) -> Image.Image:
-    """Return a picture of panels of signals, each under its title.
+    """Return a picture of panels of signals, each under its title, with room for either.
 
     Args:
         panels: signals (n, channels, height, width) by title, in the order of drawing.
@@ -35,16 +36,18 @@ def draw_sheet(
         columns: of each panel; as many as rows if left out.
     """
     grids = {title: draw_grid(to_pixels(x[:most], mean), columns) for title, x in panels.items()}
-    width = sum(grid.shape[1] for grid in grids.values()) + 3 * GAP * (len(grids) - 1)
+    font = ImageFont.load_default(16)
+    widths = [max(g.shape[1], ceil(font.getlength(t)) + 2 * GAP) for t, g in grids.items()]
+    width = sum(widths) + 3 * GAP * (len(grids) - 1)
     bottom = TITLE + max(grid.shape[0] for grid in grids.values())
     height = bottom + (CAPTION if caption else 0)
     sheet = Image.new("RGB", (width, height), (PAPER,) * 3)
     draw = ImageDraw.Draw(sheet)
     left = 0
-    for title, grid in grids.items():
-        draw.text((left + GAP, 4), title, fill=(0, 0, 0), font=ImageFont.load_default(16))
+    for (title, grid), room in zip(grids.items(), widths, strict=True):
+        draw.text((left + GAP, 4), title, fill=(0, 0, 0), font=font)
         sheet.paste(Image.fromarray(grid), (left, TITLE))
-        left += grid.shape[1] + 3 * GAP
+        left += room + 3 * GAP
     draw.text((GAP, bottom), caption, fill=(0, 0, 0), font=ImageFont.load_default(12))
     return sheet
 

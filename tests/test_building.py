@@ -9,8 +9,12 @@ import pytest
 import torch
 
 from coopkit.building import new_accelerator
+from coopkit.data import load_images
 from coopkit.errors import RecipeError
 from coopkit.recipe import Recipe
+from coopkit.statistics.components import component_latents
+from coopkit.streams import stream_seed
+from coopkit.training import build_run
 
 TINY = Path(__file__).parent / "tiny"
 
@@ -47,6 +51,19 @@ def test_processes_that_are_not_joined_are_refused(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(RecipeError, match=r'2 processes were launched; .* run\.device = "cpu"'):
         new_accelerator(Recipe.read(TINY / "cooperative.toml"))
+
+
+def test_latents_begin_where_the_recipe_says(tmp_path: Path):
+    """Drawn from N(0, I) like the rest, but for the entries that the examples have axes for."""
+    begun = {}
+    for name in ("prior", "components"):
+        recipe = Recipe.read(TINY / "generator.toml", [f'run.latents="{name}"', "data.crops=9"])
+        images = load_images(recipe.data, recipe.seed)
+        begun[name] = build_run(recipe, tmp_path, images).algorithm.memory["latents"]
+    seed = stream_seed(recipe.seed, "components")
+    expected = component_latents(images.signals, len(images), begun["prior"], seed)
+    assert begun["components"].equal(expected)
+    assert not expected.equal(begun["prior"])
 
 
 @pytest.mark.slow

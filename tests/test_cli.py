@@ -99,7 +99,7 @@ def test_name_of_two_kinds_is_shown_twice(call: Call):
         ("sample nowhere", "nowhere holds no run"),
         ("sample done --out sheet.txt", "the name must end in an image format, such as .png"),
         ("sample done --out sheet.psd", "the name must end in an image format, such as .png"),
-        ("sample done --out notes.txt/sheet.png", "cannot be used: "),
+        ("sample done --out notes.txt/sheet.png", "cannot be written: Not a directory"),
         ("sample done --device gpu", "the device 'gpu' cannot be used"),
         ("sample done -n 0", "0 is not in the range"),
         ("info nowhere", "nowhere holds no run"),

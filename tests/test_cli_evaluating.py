@@ -1,6 +1,7 @@
 """The command evaluate."""
 
 import json
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -9,8 +10,10 @@ import attrs
 import pytest
 import torch
 
-from coopkit.cli.evaluating import table_of
+from coopkit.cli.evaluating import LEAST_FEATURES, table_of
+from coopkit.errors import DataError
 from coopkit.recipe import Recipe
+from coopkit.statistics.features import coverage
 from coopkit.statistics.scales import Scale
 from coopkit.tasks.evaluate import evaluate
 from coopkit.tasks.trained import load
@@ -77,6 +80,33 @@ def test_a_feature_network_from_a_file(call: Call, folder: Path, tmp_path: Path)
     status, said, _ = call(folder, "-n", 10, *choices)
     assert status == 0
     assert {"fid", "kid", "precision", "recall"} <= {line.split()[0] for line in said.splitlines()}
+
+
+@pytest.mark.parametrize(("n", "too_few"), [(1, True), (3, True), (LEAST_FEATURES, False)])
+def test_too_few_features_are_refused_before_anything_is_computed(
+    call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch, n: int, too_few: bool
+):
+    pytest.importorskip("torchmetrics", reason="needs the extra metrics")
+    features = torch.randn(n, 2, dtype=torch.float64)
+    if not too_few:
+        coverage(features, features)
+        return
+    with pytest.raises(DataError):
+        coverage(features, features)
+    monkeypatch.setattr("coopkit.tasks.trained.load", None)
+    status, _, told = call(folder, "-n", n, "--features", "means.pt2")
+    assert status == 2
+    assert f"--features needs -n {LEAST_FEATURES} at least, not -n {n}" in told
+
+
+def test_what_is_not_installed_is_said_before_anything_is_computed(
+    call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("coopkit.tasks.trained.load", None)
+    monkeypatch.setitem(sys.modules, "torchmetrics.image.fid", None)
+    status, _, told = call(folder, "--features", "means.pt2")
+    assert status == 2
+    assert "FID and KID need torchmetrics; install it with" in told
 
 
 class Means(torch.nn.Module):

@@ -64,14 +64,38 @@ def size(path: Path) -> tuple[int, int]:
         return image.size
 
 
+def test_images_are_named_by_where_they_are(call: Call, tmp_path: Path, runs: Path):
+    files = ["a/x.png", "b/x.bmp", "b/x.png"]
+    for number, file in enumerate(files):
+        (tmp_path / "nest" / file).parent.mkdir(parents=True, exist_ok=True)
+        Image.open(runs / "images" / f"{number}.png").save(tmp_path / "nest" / file)
+    asked = ("@cooperative", "--images", "nest")
+    status, said, _ = call("energy", *asked, "--out", "e.json")
+    assert status == 0
+    rows = json.loads((tmp_path / "e.json").read_text())["images"]
+    assert sorted(row["name"] for row in rows) == files
+    assert all(f"nest: {file}" in said for file in files)
+    more = ("--steps", "1", "--out")
+    assert call("reconstruct", *asked, *more, "r")[0] == 0
+    assert list(json.loads((tmp_path / "r" / "figures.json").read_text())["images"]) == files
+    assert call("inpaint", *asked, "--mask", "3", *more, "i")[0] == 0
+    errors = json.loads((tmp_path / "i" / "figures.json").read_text())["errors"]
+    assert list(errors["coopkit"]["images"]) == files
+    for pictures in ("r/reconstructed", "i/restored"):
+        names = sorted(path.name for path in (tmp_path / pictures).iterdir())
+        assert names == ["a-x.png", "b-x-2.png", "b-x.png"]
+
+
 def test_sample_writes_single_files(call: Call, tmp_path: Path):
     status, _, said = call("sample", "@cooperative", "-n", "3", "--files", "each")
-    assert (status, said) == (0, "wrote sheet.png\nwrote 6 pictures into each\n")
+    assert (status, said) == (0, "wrote 6 pictures into each\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["each"]
     names = sorted(path.name for path in (tmp_path / "each").iterdir())
     assert names == [f"S{kind}-0000{number}.png" for kind in (1, 2) for number in range(3)]
     assert size(tmp_path / "each" / names[0]) == (8, 8)
     status, _, said = call("sample", "@cooperative", "--files", "each")
     assert (status, said) == (2, "coopkit: --files each is not empty; give a new folder\n")
+    assert call("sample", "@cooperative")[2] == "wrote sheet.png\n"
     status, _, said = call("sample", "@cooperative", "--files", "sheet.png")
     assert (status, said) == (2, "coopkit: --files sheet.png is a file; give a new folder\n")
 
@@ -145,12 +169,47 @@ def test_interpolate_goes_from_the_first_image_to_the_last(call: Call, tmp_path:
     assert not np.array_equal(first, between)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (
+            ("--images", "@images/0.png", "@images"),
+            "images holds 3 images; an end of a path is one",
+        ),
+        (
+            ("--images", "@images", "@images/0.png"),
+            "images holds 3 images; an end of a path is one",
+        ),
+        (("--images", "@images/0.png", "@no"), "--images: '"),
+        (("--out", "a.gif", "--gif", "./a.gif"), "--gif a.gif is the --out of the sheet"),
+    ],
+)
+def test_what_interpolate_refuses_before_anything_is_computed(
+    call: Call,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    says: str,
+):
+    monkeypatch.setattr("coopkit.tasks.trained.load", None)
+    status, _, said = call("interpolate", "@generator", *arguments)
+    assert status == 2
+    assert says in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_with_one_image_is_an_end(call: Call, tmp_path: Path, runs: Path):
+    (tmp_path / "one").mkdir()
+    Image.open(runs / "images" / "0.png").save(tmp_path / "one" / "a.png")
+    assert call("interpolate", "@generator", "--images", "one", "@images/1.png")[0] == 0
+
+
 def test_reconstruct(call: Call, tmp_path: Path):
     arguments = ("reconstruct", "@generator", "--images", "@images", "--steps", "5", "--out", "r")
     status, _, said = call(*arguments)
     assert status == 0
     figures = json.loads((tmp_path / "r" / "figures.json").read_text())
-    assert list(figures["images"]) == ["0", "1", "2"]
+    assert list(figures["images"]) == ["0.png", "1.png", "2.png"]
     mean = sum(figures["images"].values()) / 3
     assert figures["mean_absolute_error"] == pytest.approx(mean, rel=1e-5)
     assert f"off by {mean:.4f}" in said
@@ -177,6 +236,35 @@ def test_inpaint_beside_the_baselines(call: Call, tmp_path: Path, runs: Path):
     with Image.open(tmp_path / "i" / "restored" / "0.png") as restored:
         changed = np.asarray(restored) != np.asarray(Image.open(runs / "images" / "0.png"))
     assert 0 < changed.sum() <= 9
+
+
+def test_each_image_has_a_picture_of_its_uncertainty(
+    call: Call, tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("coopkit.cli.restored.SHOWN", 2)
+    asked = ("--images", "@images", "--mask", "3", "--steps", "5", "--chains", "3")
+    assert call("inpaint", "@cooperative", *asked, "--out", "i")[0] == 0
+    pair = load(runs / "cooperative")
+    assert pair.mean != 0
+    signals = read_given(pair, runs / "images").signals
+    holes = square_holes(3, 3, pair.signal_shape, seed=0)
+    settings = InpaintingSettings(inference=InferenceSettings(steps=5, chains=3))
+    expected = inpaint(pair, signals, holes, settings).uncertainty.numpy()
+    white = json.loads((tmp_path / "i" / "figures.json").read_text())["uncertainty_white"]
+    assert white == pytest.approx(expected.max(), rel=1e-5)
+    for number in range(3):
+        with Image.open(tmp_path / "i" / "uncertainty" / f"{number}.png") as image:
+            shown = np.asarray(image) * white / 255
+        assert np.abs(shown - expected[number]).max() < 0.51 * white / 255
+        assert np.array_equal(shown > 0, holes[number].numpy() & (shown > 0))
+        assert shown.max() > 0
+
+
+def test_one_chain_has_no_uncertainty(call: Call, tmp_path: Path):
+    asked = ("--images", "@images", "--mask", "3", "--steps", "1")
+    assert call("inpaint", "@cooperative", *asked, "--out", "i")[0] == 0
+    assert json.loads((tmp_path / "i" / "figures.json").read_text())["uncertainty_white"] is None
+    assert not (tmp_path / "i" / "uncertainty").exists()
 
 
 def test_what_is_occluded_is_shown_grey(call: Call, tmp_path: Path, runs: Path):
@@ -248,11 +336,15 @@ def test_energy_ranks_and_tells_apart(call: Call, tmp_path: Path):
         (("energy", "@generator", "--images", "@images"), "has no descriptor"),
         (("interpolate", "@descriptor"), "has no generator"),
         (("reconstruct", "@nothing", "--images", "@images", "--out", "x"), "holds no run"),
-        (("inpaint", "@generator", "--images", "@no", "--mask", "3"), "images: "),
+        (("inpaint", "@generator", "--images", "@no", "--mask", "3"), "--images: "),
+        (("energy", "@cooperative", "--images", ""), "--images: '' is no file, no folder"),
+        (("energy", "@cooperative", "--images", "@no"), "--images: '"),
+        (("energy", "@cooperative", "--images", "@images", "--against", ""), "--against: '' is"),
+        (("energy", "@cooperative", "--images", "@images", "--against", "@no"), "--against: '"),
         (("inpaint", "@generator", "--images", "@images", "--mask", "8"), "give one of 1 to 7"),
         (("inpaint", "@generator", "--images", "@images", "--mask", "x"), "neither a number"),
         (("reconstruct", "@generator", "--images", "@images", "--out", "."), "as a whole"),
-        (("reconstruct", "@generator", "--images", "@images", "--out", "/"), "holds what is no"),
+        (("reconstruct", "@generator", "--images", "@images", "--out", "/"), "is, or holds, "),
         (("reconstruct", "nothing", "--images", "@images"), "holds no run"),
         (("complete", "nothing", "--images", "@images", "--mask", "3"), "holds no run"),
         (("energy", "@cooperative", "--images", "@images", "--out", "."), ". is a folder"),
@@ -271,6 +363,29 @@ def test_mistake_is_answered_with_one_sentence(
     assert "Traceback" not in said
     assert not list(tmp_path.iterdir())
     assert not list(runs.rglob(".writing*"))
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "0", "1e999", "1e-200", "1e200"])
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        ("reconstruct", "--step-size"),
+        ("reconstruct", "--noise-std"),
+        ("inpaint", "--step-size"),
+        ("inpaint", "--noise-std"),
+        ("complete", "--step-size"),
+    ],
+)
+def test_a_step_size_and_a_spread_have_a_square_that_is_a_number(
+    call: Call, tmp_path: Path, command: str, option: str, number: str
+):
+    mask = () if command == "reconstruct" else ("--mask", "3")
+    arguments = ("@cooperative", "--images", "@images", *mask, "--out", "x")
+    status, _, said = call(command, *arguments, option, number)
+    assert status == 2
+    assert f"Invalid value for '{option}': " in said
+    assert "Traceback" not in said
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -310,18 +425,6 @@ def test_an_option_of_no_use_is_refused_before_anything_is_computed(
     assert status == 2
     assert says in said
     assert not list(tmp_path.iterdir())
-
-
-def test_a_folder_of_other_things_is_never_replaced(call: Call, tmp_path: Path):
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "letter.txt").write_text("dear")
-    arguments = ("--images", "@images", "--mask", "3", "--steps", "2", "--out", "mine")
-    status, _, said = call("complete", "@descriptor", *arguments, "--overwrite")
-    assert (status, said) == (
-        2,
-        "coopkit: mine holds what is no result of this command; give another --out\n",
-    )
-    assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
 
 
 def test_fitted_prior(call: Call):

@@ -49,6 +49,24 @@ def test_panels_stand_side_by_side_and_are_cut_to_the_most(channels: int):
     assert sheet.size == (2 * side + 3 * GAP, TITLE + side)
 
 
+def test_a_title_is_not_cut_off_by_a_narrow_panel():
+    """Nothing is drawn of a title where its panel ends, and it is all there."""
+    wide = np.asarray(draw_sheet({"W" * 30: torch.zeros(4, 1, 400, 400)}, mean=0.0))[:TITLE]
+    alone, first = (
+        np.asarray(draw_sheet(panels, mean=0.0))[:TITLE]
+        for panels in (
+            {"W" * 30: torch.zeros(1, 1, 96, 96)},
+            {"W" * 30: torch.zeros(1, 1, 96, 96), "I": torch.zeros(1, 1, 96, 96)},
+        )
+    )
+    ink = (wide < 255).any((0, 2))
+    last = int(np.flatnonzero(ink)[-1])
+    assert last < alone.shape[1] - 1
+    for narrow in (alone, first):
+        assert np.array_equal(narrow[:, : last + 1], wide[:, : last + 1])
+    assert (first[:, last + 1 : last + 1 + 3 * GAP] == 255).all()
+
+
 def test_picture_is_written_whole(tmp_path: Path):
     path = tmp_path / "deep" / "sheet.png"
     save_image(Image.new("RGB", (4, 4)), path)

@@ -189,6 +189,12 @@ def test_a_run_that_is_stopped_in_its_start_goes_on_to_the_same_end(
     tell_end(stopped)
     assert f"stopped in the start, after iteration {at} of 3, by SIGTERM" in capsys.readouterr().err
     assert describe_run(folder)["start"] == f"{at} of 3 iterations of Algorithm 2"
+    goes_on = f"it has not gone beyond its start; coopkit run {folder} --resume goes on with it"
+    with pytest.raises(
+        RunError, match=f"{goes_on}, and {folder / START} is a run that can be used"
+    ):
+        load(folder)
+    assert load(folder / START).iteration == at
     assert not run(recipe, folder, resume=True).interrupted
     resumed = run(in_one(), folder, resume=True)
     assert len(read_metrics(folder / START)) == 3
@@ -207,6 +213,8 @@ def test_how_a_run_begins_is_written_out_with_every_key():
     assert again == recipe
     assert again.raw["generator"]["start"]["inference"]["temperature"] == 1.0
     assert recipe.start_recipe.run == attrs.evolve(recipe.run, iterations=3, observed=5)
+    own = in_one('generator.start.latents="components"').start_recipe.run
+    assert own == attrs.evolve(recipe.run, iterations=3, observed=5, latents="components")
 
 
 def test_schedules_of_the_start_extend_over_its_iterations():

@@ -7,6 +7,7 @@ import torch
 from attrs.validators import ge, gt
 from einops import rearrange, reduce
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from coopkit.builtin.layers import (
     NONLINEARITIES,
@@ -120,10 +121,18 @@ class ConvolutionalDescriptor:
         return network
 
     def top_units(self, features: nn.Module, signal_shape: Shape) -> int:
-        """Return how many units the last convolution has for signals of that shape."""
+        """Return how many units the last convolution has for signals of that shape.
+
+        Only shapes are computed, whatever the size: what fails is no lack of memory.
+        """
+        state = {
+            name: torch.empty_like(value, device="meta")
+            for name, value in features.state_dict().items()
+        }
+        signal = torch.empty(1, *signal_shape, device="meta")
         try:
             with torch.no_grad():
-                return int(features.eval()(torch.zeros(1, *signal_shape)).numel())
+                return int(functional_call(features.eval(), state, (signal,)).numel())
         except (RuntimeError, ValueError) as error:
             raise ValueError(
                 f"signals of {' x '.join(map(str, signal_shape))} are too small for kernels "

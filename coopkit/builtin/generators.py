@@ -1,5 +1,6 @@
 """The top-down networks of the paper: texture from a latent grid, DCGAN from a latent vector."""
 
+import math
 from itertools import pairwise
 from typing import ClassVar, Literal
 
@@ -37,6 +38,24 @@ class TopDownG(nn.Module):
         drawn = self.layers(self.stem(latents))
         excess_height, excess_width = self.excess
         return centre_crop(drawn, drawn.shape[-2] - excess_height, drawn.shape[-1] - excess_width)
+
+
+class WithLinear(nn.Module):
+    """g(X) + W X + b: what layers draw and a linear map of a latent vector that begins at zero."""
+
+    def __init__(self, network: nn.Module, latent_size: int, signal_shape: Shape) -> None:
+        super().__init__()
+        channels, height, width = signal_shape
+        self.network = network
+        self.linear = nn.Linear(latent_size, math.prod(signal_shape))
+        self.shaped = Rearrange("chains (c h w) -> chains c h w", c=channels, h=height, w=width)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Return the sum of each chain, (chains, channels, height, width)."""
+        drawn: Tensor = self.network(latents) + self.shaped(self.linear(latents))
+        return drawn
 
 
 @attrs.frozen(kw_only=True)
@@ -133,7 +152,14 @@ class DCGANGenerator(TopDownGenerator):
     """A latent vector fully connected to 512 channels of 4×4, then four layers up-sampling by 2.
 
     The generator of DCGAN (Radford, Metz and Chintala 2016) with 5×5 kernels.
+
+    Attributes:
+        linear: whether W X + b is added to what the layers draw, after tanh: g then contains factor
+            analysis, whose non-linear relative the paper's generator is. Many latents are learnt
+            sooner; signals are no longer bounded by [−1, 1].
     """
+
+    linear: bool = False
 
     def latent_shape(self, signal_shape: Shape) -> Shape:
         """Return (latent_size,)."""
@@ -159,7 +185,7 @@ class DCGANGenerator(TopDownGenerator):
         )
         network = TopDownG(stem, self.stack((*self.filters, signal_shape[0])), excess)
         initialize(network, self.weight_std, self.last_std)
-        return network
+        return WithLinear(network, self.latent_size, signal_shape) if self.linear else network
 
 
 @attrs.frozen(kw_only=True)

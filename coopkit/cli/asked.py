@@ -22,7 +22,22 @@ if TYPE_CHECKING:
 
 Command = Callable[..., None]
 
-POSITIVE = click.FloatRange(min=0, min_open=True)
+
+class Positive(click.FloatRange):
+    """A number above 0 whose square is neither 0 nor infinite."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """Return the number."""
+        number: float = super().convert(value, param, ctx)
+        if not 1e-30 <= number <= 1e30:
+            self.fail(f"{value} is no number from 1e-30 to 1e30.", param, ctx)
+        return number
+
+
+POSITIVE = Positive()
 
 
 def gathered(name: str, kind: Any, options: Sequence[Any]) -> Callable[[Command], Command]:
@@ -56,11 +71,18 @@ class ChainOptions:
     chains: int
     step_size: float | None
     noise_std: float | None = None
+    ascent: int = 0
 
     def inference(self) -> "InferenceSettings":
-        """Return how latents are inferred."""
+        """Return how latents are inferred.
+
+        Raises:
+            click.UsageError: there are neither chains nor an ascent.
+        """
         from coopkit.tasks.infer import InferenceSettings
 
+        if self.steps == self.ascent == 0:
+            raise click.UsageError("--steps 0 needs --ascent, without which nothing is inferred")
         return InferenceSettings(**attrs.asdict(self))
 
     def completion(self) -> "CompletionSettings":
@@ -74,10 +96,16 @@ inference_options = gathered(
     "chains",
     ChainOptions,
     (
-        click.option("--steps", type=click.IntRange(min=1), default=1000, help="Of each chain."),
+        click.option("--steps", type=click.IntRange(min=0), default=1000, help="Of each chain."),
         click.option("--chains", type=click.IntRange(min=1), default=1, help="Of each image."),
         click.option("--step-size", type=POSITIVE, help="δ; one that suits if left out."),
         click.option("--noise-std", type=POSITIVE, help="σ; the generator's if left out."),
+        click.option(
+            "--ascent",
+            type=click.IntRange(min=0),
+            default=0,
+            help="Steps of Adam towards the mode of X before the chains begin.",
+        ),
     ),
 )
 

@@ -1,7 +1,7 @@
 """The commands that draw: samples, and paths between latents."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from coopkit.cli.console import say, watching
+from coopkit.cli.folders import check_new_folder, resolved, written_whole
 from coopkit.cli.results import (
-    check_new_folder,
+    check_file,
     check_picture,
     check_steps,
     device_option,
@@ -18,9 +19,8 @@ from coopkit.cli.results import (
     prior_option,
     run_argument,
     seed_option,
-    written_whole,
 )
-from coopkit.errors import RunError
+from coopkit.errors import DataError, RunError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,7 +48,12 @@ class Size(click.ParamType[tuple[int, int]]):
 @click.command()
 @run_argument
 @click.option("-n", "count", type=click.IntRange(min=1), help="How many signals; as in training.")
-@click.option("--out", "path", type=Path, default=Path("sheet.png"), help="The picture to write.")
+@click.option(
+    "--out",
+    "path",
+    type=Path,
+    help="The picture to write; sheet.png if left out, none if --files is given.",
+)
 @click.option("--files", type=Path, metavar="DIR", help="A folder for one picture of each signal.")
 @click.option("--size", type=Size(), help="Pixels, 512 or 256x512, of textures; as in training.")
 @click.option("--steps", type=click.IntRange(min=0), help="Revision steps; as in training.")
@@ -58,7 +63,7 @@ class Size(click.ParamType[tuple[int, int]]):
 def sample(
     run_folder: Path,
     count: int | None,
-    path: Path,
+    path: Path | None,
     files: Path | None,
     device: str,
     prior: str,
@@ -68,7 +73,10 @@ def sample(
     from coopkit.sheets import draw_sheet, save_image
     from coopkit.tasks.sample import sample as draw
 
-    check_picture("--out", path)
+    if path is None and files is None:
+        path = Path("sheet.png")
+    if path is not None:
+        check_picture("--out", path)
     check_steps(run_folder, how["steps"])
     if files is not None:
         check_new_folder("--files", files)
@@ -82,8 +90,9 @@ def sample(
             panels["S2 revised"] = drawn.revised
         if writing is not None:
             save_each(panels, trained.mean, writing)
-    save_image(draw_sheet(panels, trained.mean, most=count), path)
-    say(f"wrote {path}")
+    if path is not None:
+        save_image(draw_sheet(panels, trained.mean, most=count), path)
+        say(f"wrote {path}")
     if files is not None:
         say(f"wrote {count * len(panels)} pictures into {files}")
 
@@ -138,10 +147,11 @@ def interpolate(
 
     check_picture("--out", out)
     check_steps(run_folder, how["steps"])
+    if gif is not None:
+        check_gif(gif, out)
     if ends and paths:
         raise click.UsageError("-n is of no use with --images, between which there is one path")
-    if gif is not None and gif.suffix.lower() != ".gif":
-        raise RunError(f"--gif {gif}: the name must end in .gif")
+    check_ends(ends or ())
     trained = load_with_prior(run_folder, device, prior)
     with watching() as watch:
         if ends:
@@ -163,6 +173,33 @@ def interpolate(
         say(f"wrote {gif}")
 
 
+def check_gif(gif: Path, out: Path) -> None:
+    """Refuse a place where no moving picture is to be written.
+
+    Raises:
+        RunError: it has another ending, is that of the sheet, or cannot be written.
+    """
+    if gif.suffix.lower() != ".gif":
+        raise RunError(f"--gif {gif}: the name must end in .gif")
+    if resolved(gif) == resolved(out):
+        raise RunError(f"--gif {gif} is the --out of the sheet; give each a name of its own")
+    check_file("--gif", gif)
+
+
+def check_ends(ends: Sequence[Path]) -> None:
+    """Refuse ends of a path that are more than one image each.
+
+    Raises:
+        DataError: there is no image, or there are several.
+    """
+    from coopkit.data import find_images
+
+    for end in ends:
+        count = len(list(find_images(str(end), "--images")))
+        if count > 1:
+            raise DataError(f"--images: {end} holds {count} images; an end of a path is one")
+
+
 def inferred(
     trained: "Trained", ends: tuple[Path, Path], seed: int, watch: "Watch"
 ) -> "tuple[Tensor, Tensor]":
@@ -172,6 +209,6 @@ def inferred(
     from coopkit.tasks.given import read_given
     from coopkit.tasks.reconstruct import reconstruct
 
-    signals = torch.cat([read_given(trained, end).signals[:1] for end in ends])
+    signals = torch.cat([read_given(trained, end, "--images").signals for end in ends])
     latents = reconstruct(trained, signals, seed=seed, watch=watch).latents
     return latents[:1], latents[1:]

@@ -30,6 +30,8 @@ HELD_OUT = (
     "with its photograph all the same."
 )
 RESTORE = "Images whose occluded squares the generator restores, of no texture; 8 if left out."
+LEAST_FEATURES = 4
+"""Of each set: `coverage` asks for the third neighbour of each."""
 
 
 @click.command()
@@ -68,6 +70,8 @@ def evaluate(
     check_steps(run_folder, how["steps"])
     if features is None:
         refuse_without("--features", "size", "values")
+    else:
+        check_comparable(how["n"])
     trained = load_with_prior(run_folder, device, prior)
     network = None if features is None else load_network(features, size, values, device)
     with watching() as watch:
@@ -76,6 +80,20 @@ def evaluate(
     if path is not None:
         write_json(found.as_json(), path)
         say(f"wrote {path}")
+
+
+def check_comparable(n: int | None) -> None:
+    """Refuse features that could not be compared once they are there, before any are computed.
+
+    Raises:
+        click.UsageError: there would be too few for precision and recall.
+        DataError: what computes FID and KID is not installed.
+    """
+    from coopkit.statistics.features import metric_of
+
+    if n is not None and n < LEAST_FEATURES:
+        raise click.UsageError(f"--features needs -n {LEAST_FEATURES} at least, not -n {n}")
+    metric_of("fid", "FrechetInceptionDistance")
 
 
 def table_of(found: "Evaluation") -> Table:
@@ -159,14 +177,17 @@ def energy(
     if path is not None:
         check_file("--out", path)
     trained = load(run_folder, device)
+    sources = (
+        {"--images": source} if against is None else {"--images": source, "--against": against}
+    )
+    given = [read_given(trained, folder, option) for option, folder in sources.items()]
     rows, scores = [], []
     figures: dict[str, Any] = {}
-    for folder in filter(None, (source, against)):
-        given = read_given(trained, folder)
+    for folder, images in zip(sources.values(), given, strict=True):
         with watching() as watch:
-            found = energies(trained, given.signals, watch=watch)
+            found = energies(trained, images.signals, watch=watch)
         scores.append((found.energy, found.residual))
-        names = [(folder, name) for name in given.names]
+        names = [(folder, name) for name in images.files]
         rows += list(zip(names, found.energy.tolist(), found.residual.tolist(), strict=True))
     rows.sort(key=lambda row: -row[1])
     figures["images"] = [

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
+from coopkit.cli.folders import SHEET
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -36,15 +38,20 @@ def errors_of(
         figures[name] = {
             "minus_one_to_one": float(errors.mean()),
             "zero_to_one": float(errors.mean()) / 2,
-            "images": dict(zip(given.names, errors.tolist(), strict=True)),
+            "images": dict(zip(given.files, errors.tolist(), strict=True)),
         }
     return figures
+
+
+def white_of(restored: "Restored") -> float | None:
+    """Return the largest standard deviation between chains, on [−1, 1]; None where one is all."""
+    return float(restored.uncertainty.max()) if restored.chains.shape[1] > 1 else None
 
 
 def save_pictures(
     folder: Path, trained: "Trained", given: "Given", holes: "Tensor", restored: "Restored"
 ) -> None:
-    """Write each restored image, and a sheet of all with their uncertainty."""
+    """Write each restored image and its uncertainty, black 0, and a sheet of the first of them."""
     from coopkit.sheets import draw_sheet, save_image, save_signals
 
     mean, free = trained.mean, holes[:, None].to(given.signals.device)
@@ -54,11 +61,12 @@ def save_pictures(
         "restored": restored.signals,
         "truth": given.signals,
     }
-    if restored.chains.shape[1] > 1:
-        uncertainty = restored.uncertainty[:, None]
-        most = float(uncertainty.max())
-        panels[f"uncertainty, white = {most:.2g}"] = 2 * uncertainty / max(most, 1e-12) - 1 - mean
-    save_image(draw_sheet(panels, mean, most=SHOWN), folder / "sheet.png")
+    white = white_of(restored)
+    if white is not None:
+        shown = 2 * restored.uncertainty[:, None] / max(white, 1e-12) - 1 - mean
+        save_signals(folder / "uncertainty", given.names, shown, mean)
+        panels[f"uncertainty, white = {white:.2g}"] = shown
+    save_image(draw_sheet(panels, mean, most=SHOWN), folder / SHEET)
 
 
 def table_of(figures: Mapping[str, Mapping[str, Any]]) -> Table:

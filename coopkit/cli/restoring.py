@@ -14,15 +14,14 @@ from coopkit.cli.asked import (
     occlusion_options,
 )
 from coopkit.cli.console import out, say, watching, write_json
-from coopkit.cli.restored import SHOWN, as_asked, errors_of, save_pictures, table_of
+from coopkit.cli.folders import FIGURES, SHEET, results
+from coopkit.cli.restored import SHOWN, as_asked, errors_of, save_pictures, table_of, white_of
 from coopkit.cli.results import (
-    FIGURES,
     device_option,
     images_option,
     load_with_prior,
     overwrite_option,
     prior_option,
-    results,
     run_argument,
     seed_option,
 )
@@ -64,20 +63,20 @@ def reconstruct(
 
     folder = folder or run_folder / "reconstruct"
     run_recipe(run_folder)
-    with results(folder, overwrite) as writing:
+    with results(folder, overwrite, run_folder, source) as writing:
         trained = load_with_prior(run_folder, device, prior)
-        given = read_given(trained, source)
+        given = read_given(trained, source, "--images")
         with watching() as watch:
             found = infer(trained, given.signals, chains.inference(), seed=seed, watch=watch)
         figures: dict[str, Any] = {
             "asked": as_asked(),
             "mean_absolute_error": float(found.error.mean()),
-            "images": dict(zip(given.names, found.error.tolist(), strict=True)),
+            "images": dict(zip(given.files, found.error.tolist(), strict=True)),
         }
         write_json(figures, writing / FIGURES)
         save_signals(writing / "reconstructed", given.names, found.signals, trained.mean)
         panels = {"given": given.signals, "g(X)": found.signals}
-        save_image(draw_sheet(panels, trained.mean, most=SHOWN), writing / "sheet.png")
+        save_image(draw_sheet(panels, trained.mean, most=SHOWN), writing / SHEET)
     say(f"off by {figures['mean_absolute_error']:.4f} on [−1, 1] in the mean; wrote {folder}")
 
 
@@ -118,6 +117,7 @@ def inpaint(
         useless = {
             "--prior": prior != "standard",
             "--noise-std": chains.noise_std is not None,
+            "--ascent": chains.ascent > 0,
             "--blend": blend,
             "--revise": revision_steps > 0,
         }
@@ -181,9 +181,9 @@ def restore(asked: OcclusionOptions, usual: str, method: "Method", prior: str = 
 
     run_recipe(asked.run_folder)
     folder, seed = asked.folder or asked.run_folder / usual, asked.seed
-    with results(folder, asked.overwrite) as writing:
+    with results(folder, asked.overwrite, asked.run_folder, asked.source, asked.mask) as writing:
         trained = load_with_prior(asked.run_folder, asked.device, prior)
-        given = read_given(trained, asked.source)
+        given = read_given(trained, asked.source, "--images")
         holes = holes_of(asked.mask, len(given), trained.signal_shape, seed)
         with watching() as watch:
             restored = method(trained, given.signals, holes, seed=seed, watch=watch)
@@ -192,7 +192,8 @@ def restore(asked: OcclusionOptions, usual: str, method: "Method", prior: str = 
                 others = baselines(given.signals, holes, seed, watch)
         by_name = {"coopkit": restored.signals, **others.restored}
         figures = errors_of(by_name, given, holes, trained.mean)
-        write_json({"asked": as_asked(), "errors": figures}, writing / FIGURES)
+        written = {"asked": as_asked(), "errors": figures, "uncertainty_white": white_of(restored)}
+        write_json(written, writing / FIGURES)
         save_pictures(writing, trained, given, holes, restored)
     out.print(table_of(figures))
     for name, reason in others.refused.items():

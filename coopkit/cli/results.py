@@ -1,20 +1,17 @@
-"""Where the commands put what they make: pictures and figures, whole or not at all."""
+"""Options that several commands have, and what of them is refused before anything is computed."""
 
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
+from coopkit.cli.folders import check_no_run_has, nearest_folder
 from coopkit.errors import RunError
 
 if TYPE_CHECKING:
     from coopkit.tasks.trained import Trained
-
-FIGURES = "figures.json"
 
 
 def check_picture(option: str, path: Path) -> None:
@@ -31,25 +28,19 @@ def check_picture(option: str, path: Path) -> None:
 
 
 def check_file(option: str, path: Path) -> None:
-    """Refuse a folder where a file is to be written, before anything is computed.
+    """Refuse a place where no file is to be written, before anything is computed.
 
     Raises:
-        RunError: it is one.
+        RunError: it is a folder or a file of a run's own, or nothing can be written there.
     """
     if path.is_dir():
         raise RunError(f"{option} {path} is a folder; give the name of a file")
-
-
-def check_new_folder(option: str, path: Path) -> None:
-    """Refuse a place that is taken where a folder is to be written, before anything is computed.
-
-    Raises:
-        RunError: it is a file, or a folder that is not empty.
-    """
-    if path.exists() and not path.is_dir():
-        raise RunError(f"{option} {path} is a file; give a new folder")
-    if path.is_dir() and any(path.iterdir()):
-        raise RunError(f"{option} {path} is not empty; give a new folder")
+    check_no_run_has(option, path)
+    try:
+        with TemporaryFile(dir=nearest_folder(path.absolute())):
+            pass
+    except OSError as error:
+        raise RunError(f"{option} {path} cannot be written: {error.strerror}") from error
 
 
 def check_steps(run_folder: Path, steps: int | None) -> None:
@@ -75,45 +66,6 @@ def refuse_without(needed: str, *names: str) -> None:
         given = context.get_parameter_source(option.name or "") == ParameterSource.COMMANDLINE
         if option.name in names and given:
             raise click.UsageError(f"{option.opts[0]} is of no use without {needed}")
-
-
-@contextmanager
-def results(folder: Path, overwrite: bool) -> Iterator[Path]:
-    """Give a folder to write to, which becomes `folder` once all is there.
-
-    Raises:
-        RunError: something is there already that must not be lost.
-    """
-    occupied = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
-    if occupied and not (folder / FIGURES).is_file():
-        raise RunError(f"{folder} holds what is no result of this command; give another --out")
-    if occupied and not overwrite:
-        raise RunError(f"{folder} already holds results; --overwrite replaces them")
-    with written_whole("--out", folder) as writing:
-        yield writing
-
-
-@contextmanager
-def written_whole(option: str, folder: Path) -> Iterator[Path]:
-    """Give a folder to write to, which takes the place of `folder` once all is there.
-
-    Raises:
-        RunError: it is a folder that nothing can take the place of.
-    """
-    from coopkit.checkpoint import TEMPORARY
-
-    if folder.name in ("", "..") or (folder.exists() and folder.samefile(Path.cwd())):
-        raise RunError(f"{folder} cannot be replaced as a whole; give a new folder as {option}")
-    writing = folder.with_name(f"{TEMPORARY}{folder.name}")
-    shutil.rmtree(writing, ignore_errors=True)
-    writing.mkdir(parents=True)
-    try:
-        yield writing
-        if folder.exists():
-            shutil.rmtree(folder)
-        writing.rename(folder)
-    finally:
-        shutil.rmtree(writing, ignore_errors=True)
 
 
 def load_with_prior(run_folder: Path, device: str, prior: str) -> "Trained":

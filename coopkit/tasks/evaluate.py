@@ -63,8 +63,9 @@ def evaluate(
 
     Args:
         trained: from `coopkit.load`.
-        n: how many signals to draw; 64, or all chains of Algorithm 1 if they are fewer. Of a texture
-            that is drawn as large as its image, as many as have the pixels of n signals, or one.
+        n: how many signals to draw; 64, or all chains of Algorithm 1 if they are fewer. Of a
+            texture that is drawn as large as its image, as many as have the pixels of n signals, or
+            one.
         held_out: a file or folder of images that the run has not seen. What is drawn is held
             against them in place of the data, but for the nearest images and the diversity; the
             distance of a texture remains that from its photograph.

@@ -15,10 +15,13 @@ class Given:
     """Images of a file or folder, in the units of training.
 
     Attributes:
-        names: of the files, without their folder and ending, each different.
+        files: where each image is in the source, with its ending.
+        names: of the pictures that are made of them, each different: the same without the ending
+            and with - for each /, and a number where that would be another's.
         signals: (n, channels, height, width), on the device of the pair.
     """
 
+    files: tuple[str, ...]
     names: tuple[str, ...]
     signals: Tensor
 
@@ -26,11 +29,16 @@ class Given:
         return len(self.names)
 
 
-def read_given(trained: Trained, source: str | Path) -> Given:
+def read_given(trained: Trained, source: str | Path, asked: str = "images") -> Given:
     """Return one signal for each image of a file or folder, in the order of their names.
 
     An image is prepared as those of the training were, but for its crop, which is always the
     central one, and its colour, which is made that of the run.
+
+    Args:
+        trained: from `coopkit.load`.
+        source: as `data.source` of a recipe.
+        asked: what a user has written it to, for messages.
 
     Raises:
         DataError: there is no image, or one that cannot be read or is too small.
@@ -45,18 +53,25 @@ def read_given(trained: Trained, source: str | Path) -> Given:
         crops=1,
         color="grey" if channels == 1 else "rgb",
     )
-    files = [name for name, _ in find_images(table.source, "images")]
-    images = load_images(table, asked="images")
+    files = [inside(name, table.source) for name, _ in find_images(table.source, asked)]
+    images = load_images(table, asked=asked)
     signals = to_signals(images.pixels, trained.mean).to(trained.device)
-    return Given(distinct(files), signals)
+    return Given(tuple(files), distinct(files), signals)
+
+
+def inside(file: str, source: str) -> str:
+    """Return where a file is in the folder that is the source; the name of a source of its own."""
+    folder = Path(source).expanduser()
+    path = Path(file)
+    return path.relative_to(folder).as_posix() if folder in path.parents else path.name
 
 
 def distinct(files: list[str]) -> tuple[str, ...]:
-    """Return short names of files; those that are not unique have a number."""
+    """Return names for pictures of files; those that are not unique have a number."""
     names: dict[str, None] = {}
-    for stem in (Path(file).stem for file in files):
-        numbered = (f"{stem}-{number}" for number in count(2))
-        names[next(name for name in chain([stem], numbered) if name not in names)] = None
+    for flat in (Path(file).with_suffix("").as_posix().replace("/", "-") for file in files):
+        numbered = (f"{flat}-{number}" for number in count(2))
+        names[next(name for name in chain([flat], numbered) if name not in names)] = None
     return tuple(names)
 
 

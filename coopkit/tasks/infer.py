@@ -1,6 +1,8 @@
 """Finding the latents of given signals: equation (13) with a trained generator."""
 
 import math
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import attrs
@@ -14,6 +16,7 @@ from coopkit.derivatives import Function
 from coopkit.errors import RunError
 from coopkit.interfaces import Sampler, Shape, Target
 from coopkit.targets import InferenceTarget, frozen, squared_norm
+from coopkit.tasks.ascent import ascend
 from coopkit.tasks.chains import Chains, stream
 from coopkit.tasks.trained import Trained, generator_of
 from coopkit.tasks.watching import Watch, nobody
@@ -27,8 +30,11 @@ class InferenceSettings:
     """How latents are inferred.
 
     Attributes:
-        steps: l_G, of each chain.
-        chains: of each signal, each from its own X ~ N(0, I).
+        steps: l_G, of each chain; 0 leaves it where it begins.
+        chains: of each signal, each from its own X ~ N(0, I), or all from where the ascent ends.
+        ascent: steps of Adam up log p(X | Y), from X = 0, before the chains begin. Langevin
+            dynamics, whose step suits the steepest direction, needs very many to go far along flat
+            ones; Adam has a step for each.
         step_size: δ of Langevin dynamics; None takes the sampler of the recipe's [inference], or,
             without that table and where anything else was changed, the δ that suits the
             generator's steepest direction.
@@ -37,12 +43,17 @@ class InferenceSettings:
         batch: chains at a time, which bounds the memory.
     """
 
-    steps: int = attrs.field(default=1000, validator=ge(1))
+    steps: int = attrs.field(default=1000, validator=ge(0))
     chains: int = attrs.field(default=1, validator=ge(1))
+    ascent: int = attrs.field(default=0, validator=ge(0))
     step_size: float | None = attrs.field(default=None, validator=optional(gt(0)))
     noise_std: float | None = attrs.field(default=None, validator=optional(gt(0)))
     temperature: float = attrs.field(default=1.0, validator=ge(0))
     batch: int = attrs.field(default=128, validator=ge(1))
+
+    def __attrs_post_init__(self) -> None:
+        if self.steps == self.ascent == 0:
+            raise ValueError("steps = 0 without an ascent leaves latents that know nothing of Y")
 
 
 def infer_latents(
@@ -74,14 +85,19 @@ def infer_latents(
     rng = stream(seed, "inference", trained.device)
     sampler = sampler_of(trained, settings, latent_shape, std, rng)
     every = settings.chains
-    start = torch.randn((len(signals) * every, *latent_shape), generator=rng, device=rng.device)
     given = (signals,) if observed is None else (signals, observed)
     known = [repeat(x, "n ... -> (n every) ...", every=every) for x in given]
     g = trained.freeze(trained.generator)
 
-    def target_of(rows: slice) -> Target:
-        return InferenceTarget(g, known[0][rows], std, *(x[rows] for x in known[1:]))
+    def target_of(rows: slice, of: Sequence[Tensor] = known) -> Target:
+        return InferenceTarget(g, of[0][rows], std, *(x[rows] for x in of[1:]))
 
+    if settings.ascent:
+        origin = torch.zeros((len(signals), *latent_shape), device=rng.device)
+        modes = ascend(partial(target_of, of=given), origin, settings.ascent, settings.batch, watch)
+        start = repeat(modes, "n ... -> (n every) ...", every=every)
+    else:
+        start = torch.randn((len(signals) * every, *latent_shape), generator=rng, device=rng.device)
     chains = Chains(sampler, settings.steps, settings.batch, watch, "inferring latents")
     latents = chains.ends(start, target_of, rng)
     if not bool(latents.isfinite().all()):

@@ -1,5 +1,6 @@
 """Loading a run to use it."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from coopkit.building import build_network, new_preparation
 from coopkit.checkpoint import CHECKPOINTS, list_checkpoints, load_checkpoint, put_weights
 from coopkit.derivatives import Function
 from coopkit.errors import RunError
-from coopkit.folder import FAST_FILE, RECIPE_FILE
+from coopkit.folder import FAST_FILE, RECIPE_FILE, START
 from coopkit.interfaces import Kept, Sampler, Shape
 from coopkit.iterations import Settings
 from coopkit.keeping import recall
@@ -105,7 +106,7 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Trained:
     recipe = run_recipe(folder)
     places = list_checkpoints(Path(folder) / CHECKPOINTS)
     if not places:
-        raise RunError(f"the run {folder} has no checkpoint yet")
+        raise RunError(no_checkpoint(Path(folder), recipe))
     state = load_checkpoint(places[-1])
     shape = tuple(state.training["signal_shape"])
     networks: dict[str, nn.Module] = {}
@@ -128,6 +129,17 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Trained:
         latents=memory.get("latents"),
         data=state.training["data"],
     )
+
+
+def no_checkpoint(folder: Path, recipe: Recipe) -> str:
+    """Say that a run has no checkpoint, how it gets one, and what of it can be used meanwhile."""
+    said = f"the run {folder} has no checkpoint yet"
+    if recipe.start_recipe is not None:
+        said += ", it has not gone beyond its start"
+    said += f"; coopkit run {shlex.quote(str(folder))} --resume goes on with it"
+    if list_checkpoints(folder / START / CHECKPOINTS):
+        said += f", and {folder / START} is a run that can be used"
+    return said
 
 
 def generator_of(trained: Trained) -> tuple[Shape, float]:

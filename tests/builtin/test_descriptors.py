@@ -64,6 +64,29 @@ def test_a_texture_descriptor_takes_another_size_than_it_was_built_for(height, w
     assert network(torch.randn(2, 1, height, width)).shape == (2,)
 
 
+def test_a_network_is_built_without_memory_for_its_signals():
+    """A single one of these takes 40 gigabytes."""
+    network = SMALL.build((1, 100_000, 100_000))
+    assert network(torch.randn(2, 1, 20, 20)).shape == (2,)
+
+
+@pytest.mark.parametrize("normalization", ["none", "instance", "layer", "batch"])
+@pytest.mark.parametrize("padding", ["zeros", "reflect", "replicate", "circular", "none"])
+def test_too_small_is_what_the_layers_refuse(padding: str, normalization: str):
+    choices = {"padding": padding, "normalization": normalization, "channels": 2}
+    whole = attrs.evolve(SMALL, **choices).build((1, 20, 20)).features.eval()
+    for height, width in [(1, 1), (1, 9), (2, 3), (4, 4), (5, 9), (6, 9), (9, 9)]:
+        with torch.no_grad():
+            try:
+                units = whole(torch.randn(1, 1, height, width)).numel()
+            except (RuntimeError, ValueError):
+                with pytest.raises(ValueError, match=f"1 x {height} x {width} are too small"):
+                    attrs.evolve(SMALL, **choices).build((1, height, width))
+                continue
+        network = attrs.evolve(SMALL, **choices).build((1, height, width))
+        assert network.top.in_features == units
+
+
 def test_f_sums_the_top_layer_over_all_positions(seed):
     network, y = SMALL.build((1, 16, 16)), torch.randn(3, 1, 16, 16)
     by_hand = torch.stack([network.features(chain[None]).sum() for chain in y])

@@ -178,3 +178,21 @@ def test_instance_normalization_of_a_single_position_is_refused():
 def test_a_field_may_be_changed_without_losing_the_others():
     generator = attrs.evolve(TextureGenerator(), filters=(8, 4))
     assert generator.latent_shape((3, 40, 17)) == (1, 5, 3)
+
+
+def test_a_linear_map_is_added_to_what_the_layers_draw(seed):
+    """g(X) = network(X) + W X + b, which begin at zero."""
+    plain, linear = ObjectGenerator(**SMALL), ObjectGenerator(**SMALL, linear=True)
+    networks = []
+    for generator in (plain, linear):
+        torch.manual_seed(3)
+        networks.append(generator.build((3, 16, 12)).eval())
+    x = torch.randn(2, 5)
+    with torch.no_grad():
+        drawn = networks[0](x)
+        assert torch.equal(networks[1](x), drawn)
+        weight, bias = networks[1].linear.weight, networks[1].linear.bias
+        nn.init.normal_(weight)
+        nn.init.normal_(bias)
+        by_hand = drawn + torch.einsum("nk,chwk->nchw", x, weight.reshape(3, 16, 12, 5))
+        torch.testing.assert_close(networks[1](x), by_hand + bias.reshape(3, 16, 12))

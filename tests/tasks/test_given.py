@@ -26,7 +26,8 @@ def test_images_are_prepared_as_those_of_the_training(tmp_path: Path):
     colour = np.repeat(pixels[..., None], 3, axis=2)
     picture(tmp_path / "b.png", colour)
     given = read_given(pair, tmp_path)
-    assert given.names == ("b", "b-2")
+    assert given.files == ("a/b.png", "b.png")
+    assert given.names == ("a-b", "b")
     expected = torch.from_numpy(pixels[1:5, 1:6].copy()) / 127.5 - 1
     assert len(given) == 2
     torch.testing.assert_close(given.signals, expected.expand(2, 1, 4, 5))
@@ -38,8 +39,17 @@ def test_the_mean_of_the_training_is_subtracted(tmp_path: Path):
     torch.testing.assert_close(read_given(pair, path).signals, torch.full((1, 1, 4, 5), 0.75))
 
 
+def test_a_file_alone_and_what_is_packaged_are_in_no_folder(tmp_path: Path):
+    path = picture(tmp_path / "a.b.png", np.zeros((4, 5), np.uint8))
+    assert read_given(linear_pair(), path).files == ("a.b.png",)
+    assert read_given(linear_pair(), path).names == ("a.b",)
+    assert read_given(linear_pair(), "brick").files == ("brick",)
+
+
 def test_names_differ_also_from_those_that_have_a_number_already():
-    assert distinct(["a/b.png", "b.png", "b-2.png", "b.jpg"]) == ("b", "b-2", "b-2-2", "b-3")
+    assert distinct(["a/b.png", "b.png", "b-2.png", "b.jpg"]) == ("a-b", "b", "b-2", "b-3")
+    assert distinct(["a/b.png", "a-b.png", "a/b.jpg"]) == ("a-b", "a-b-2", "a-b-3")
+    assert distinct(["a/b/c.png", "a.c/b.png"]) == ("a-b-c", "a.c-b")
 
 
 def test_images_that_are_not_there(tmp_path: Path):

@@ -66,6 +66,52 @@ def test_descent_ends_at_the_mode(pair: Trained, signals: Tensor):
     torch.testing.assert_close(found[:, 0], modes, atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("hidden", [0, 9])
+def test_ascent_ends_at_the_mode_and_chains_begin_there(
+    pair: Trained, signals: Tensor, hidden: int
+):
+    observed = torch.ones_like(signals, dtype=torch.bool)
+    observed.flatten(1)[:, :hidden] = False
+    signals.flatten(1)[:, :hidden] = torch.nan
+    modes = [posterior(pair, own, seen)[0] for own, seen in zip(signals, observed, strict=True)]
+    settings = InferenceSettings(steps=0, chains=2, ascent=200)
+    found = infer_latents(pair, signals, settings, observed=observed)
+    for k in (0, 1):
+        torch.testing.assert_close(found[:, k], torch.stack(modes), atol=1e-4, rtol=0)
+    moved = attrs.evolve(settings, steps=1, step_size=0.01)
+    away = infer_latents(pair, signals, moved, observed=observed) - found
+    assert 0.005 < away.std() < 0.02
+    assert not away[:, 0].equal(away[:, 1])
+
+
+def test_ascent_reaches_the_mode_along_flat_directions(signals: Tensor):
+    """Where slopes differ by 300, descent by the step of the steepest is far off as long."""
+    axes = torch.linalg.qr(torch.randn(20, LATENT, generator=torch.Generator().manual_seed(1)))[0]
+    pair = linear_pair(0.1)
+    pair = attrs.evolve(
+        pair, generator=LinearG(axes * torch.tensor([30.0, 1.0, 0.1]), torch.zeros(20))
+    )
+    everything = torch.ones(SHAPE, dtype=torch.bool)
+    modes = torch.stack([posterior(pair, signal, everything)[0] for signal in signals])
+    climbed = infer_latents(pair, signals, InferenceSettings(steps=0, ascent=300))
+    settings = InferenceSettings(steps=300, temperature=0)
+    descended = infer_latents(pair, signals, settings)
+    assert (climbed[:, 0] - modes).abs().max() < 0.01
+    assert (descended[:, 0] - modes).abs().max() > 0.3
+
+
+def test_ascents_do_not_depend_on_each_other(pair: Trained, signals: Tensor):
+    settings = InferenceSettings(steps=0, ascent=7)
+    whole = infer_latents(pair, signals, settings)
+    torch.testing.assert_close(whole, infer_latents(pair, signals, attrs.evolve(settings, batch=1)))
+    torch.testing.assert_close(whole[1:], infer_latents(pair, signals[1:], settings))
+
+
+def test_latents_that_would_know_nothing_are_refused():
+    with pytest.raises(ValueError, match="steps = 0 without an ascent"):
+        InferenceSettings(steps=0)
+
+
 @pytest.mark.parametrize("std", [0.1, 0.5, 30.0])
 def test_step_size_is_that_of_the_steepest_direction(std: float):
     g = linear_pair().generator

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import attrs
@@ -90,7 +91,10 @@ def test_folder_without_a_run(tmp_path: Path):
 def test_run_without_a_checkpoint(runs: dict[str, Run], tmp_path: Path):
     text = (runs["cooperative"].folder / "recipe.toml").read_text()
     (tmp_path / "recipe.toml").write_text(text)
-    with pytest.raises(RunError, match="has no checkpoint yet"):
+    said = (
+        f"the run {tmp_path} has no checkpoint yet; coopkit run {tmp_path} --resume goes on with it"
+    )
+    with pytest.raises(RunError, match=f"^{re.escape(said)}$"):
         load(tmp_path)
 
 

@@ -1,0 +1,169 @@
+"""Folders that the commands write, whole or not at all, and what none of them may replace."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from coopkit.errors import RunError
+
+FIGURES = "figures.json"
+SHEET = "sheet.png"
+PICTURES = ("reconstructed", "restored", "uncertainty")
+"""What a folder of results has beside its figures: a sheet, and folders of single pictures."""
+
+
+def check_new_folder(option: str, path: Path) -> None:
+    """Refuse a place that is taken where a folder is to be written, before anything is computed.
+
+    Raises:
+        RunError: it is a file, or a folder that is not empty, or a run's own.
+    """
+    if path.exists() and not path.is_dir():
+        raise RunError(f"{option} {path} is a file; give a new folder")
+    if path.is_dir() and any(path.iterdir()):
+        raise RunError(f"{option} {path} is not empty; give a new folder")
+    check_no_run_has(option, path)
+
+
+def check_no_run_has(option: str, path: Path) -> None:
+    """Refuse a place at which a run keeps its own files.
+
+    Raises:
+        RunError: naming the run.
+    """
+    from coopkit.folder import run_that_keeps
+
+    run = run_that_keeps(path)
+    if run is not None:
+        raise RunError(f"{option} {path} is a place of the run {run}'s own files; give another")
+
+
+@contextmanager
+def results(folder: Path, overwrite: bool, *read: str | Path) -> Iterator[Path]:
+    """Give a folder to write to, which becomes `folder` once all is there.
+
+    Args:
+        folder: of results; what is there already may be earlier results and nothing else.
+        overwrite: whether they may be replaced.
+        read: files and folders that the command reads, and which must stay.
+
+    Raises:
+        RunError: something is there already that must not be lost.
+    """
+    check_no_run_has("--out", folder)
+    for source in (Path(os.path.expanduser(one)) for one in read):
+        if source.exists() and source.resolve().is_relative_to(resolved(folder)):
+            raise RunError(f"--out {folder} is, or holds, {source}, which is read; give another")
+    with written_whole("--out", folder) as writing:
+        check_earlier(folder, overwrite)
+        yield writing
+
+
+def check_earlier(folder: Path, overwrite: bool) -> None:
+    """Refuse a place where something stands that must not be lost.
+
+    Raises:
+        RunError: it is no folder of results, or one that was not to be replaced.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder} is a file, no folder of results; give another --out")
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    foreign = first_foreign(folder)
+    if foreign is not None:
+        raise RunError(
+            f"{folder} holds what is no result of coopkit, {foreign}; give another --out"
+        )
+    if not overwrite:
+        raise RunError(f"{folder} already holds results; --overwrite replaces them")
+
+
+def first_foreign(folder: Path) -> str | None:
+    """Return the first thing in a folder that is none of our results, or None."""
+    if not has_figures(folder):
+        return min(entry.name for entry in folder.iterdir())
+    for entry in sorted(folder.iterdir()):
+        if entry.name in PICTURES and entry.is_dir():
+            others = (file for file in sorted(entry.iterdir()) if not is_picture(file))
+            other = next(others, None)
+            if other is not None:
+                return f"{entry.name}/{other.name}"
+        elif entry.name not in (FIGURES, SHEET) or not entry.is_file():
+            return entry.name
+    return None
+
+
+def has_figures(folder: Path) -> bool:
+    """Whether the figures in a folder are such as the commands write: they say what was asked."""
+    try:
+        return "asked" in json.loads((folder / FIGURES).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+def is_picture(file: Path) -> bool:
+    """Whether a file is named as single pictures of results are."""
+    return file.suffix == ".png" and file.is_file()
+
+
+@contextmanager
+def written_whole(option: str, folder: Path) -> Iterator[Path]:
+    """Give a folder to write to, which takes the place of `folder` once all is there.
+
+    Whatever ends the command before, an error, Ctrl-C or SIGTERM, leaves nothing behind: folders
+    around it are made last. A link is followed, and stays.
+
+    Raises:
+        RunError: it is a folder that nothing can take the place of.
+    """
+    from coopkit.interrupts import unwinding_sigterm
+
+    place = resolved(folder)
+    if Path.cwd().is_relative_to(place) or place.is_mount():
+        raise RunError(f"{folder} cannot be replaced as a whole; give a new folder as {option}")
+    writing = beside(place)
+    with unwinding_sigterm():
+        shutil.rmtree(writing, ignore_errors=True)
+        try:
+            writing.mkdir()
+            yield writing
+            put(writing, place)
+        finally:
+            shutil.rmtree(writing, ignore_errors=True)
+
+
+def resolved(folder: Path) -> Path:
+    """Return where a folder is or would be, without links; one that leads in a circle stays."""
+    return Path(os.path.realpath(folder))
+
+
+def nearest_folder(place: Path) -> Path:
+    """Return the nearest folder above a place that is there already."""
+    return next(folder for folder in place.parents if folder.exists())
+
+
+def beside(place: Path) -> Path:
+    """Return where to write what is to be at a place: hidden, where no new folder is needed."""
+    from coopkit.checkpoint import TEMPORARY
+
+    near = nearest_folder(place)
+    return near / f"{TEMPORARY}{'-'.join(place.relative_to(near).parts)}"
+
+
+def put(writing: Path, place: Path) -> None:
+    """Let two folders change places, the second of which need not be there."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if not place.exists():
+        writing.rename(place)
+        return
+    earlier = writing.with_name(f"{writing.name}-earlier")
+    place.rename(earlier)
+    try:
+        writing.rename(place)
+    except BaseException:
+        earlier.rename(place)
+        raise
+    earlier.rename(writing)
