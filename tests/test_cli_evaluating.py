@@ -132,6 +132,14 @@ def test_what_a_user_can_mend_is_a_sentence(
     assert message in told
 
 
+def test_nothing_is_restored_without_a_generator(call: Call, tmp_path: Path):
+    alone = run(Recipe.read(TINY.with_name("descriptor.toml")), tmp_path / "alone").folder
+    status, _, told = call(alone, "--restore", 3)
+    assert status == 2
+    assert "--restore is of no use without a generator" in told
+    assert call(alone, "-n", 2)[0] == 0
+
+
 def test_a_folder_without_a_run(call: Call, tmp_path: Path):
     status, _, told = call(tmp_path)
     assert status == 2

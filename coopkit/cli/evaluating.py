@@ -64,10 +64,13 @@ def evaluate(
     """
     from coopkit.statistics.networks import load_network
     from coopkit.tasks.evaluate import evaluate as measure
+    from coopkit.tasks.trained import run_recipe
 
     if path is not None:
         check_file("--out", path)
     check_steps(run_folder, how["steps"])
+    if run_recipe(run_folder).generator is None:
+        refuse_without("a generator", "restore")
     if features is None:
         refuse_without("--features", "size", "values")
     else:

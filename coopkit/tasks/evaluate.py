@@ -35,9 +35,6 @@ MOST = 2048
 USUAL = 64
 """Signals drawn where no number is given."""
 
-RESTORED = 8
-"""Real images that the generator restores where no number is given."""
-
 LARGEST = 1024 * 1024
 """Pixels of a texture that is drawn as large as its photograph."""
 
@@ -50,7 +47,7 @@ def evaluate(
     network: FeatureNetwork | None = None,
     seed: int = 0,
     steps: int | None = None,
-    restore: int = RESTORED,
+    restore: int = 8,
     watch: Watch = nobody,
 ) -> Evaluation:
     """Return how good what a trained pair draws is.
