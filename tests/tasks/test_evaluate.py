@@ -258,7 +258,7 @@ def test_recovery_errors_are_those_of_the_tasks(pairs: dict[str, Trained]):
     data = observed(pair)
     signals = data[torch.linspace(0, len(data) - 1, 3).long()] - pair.mean
     holes = square_holes(3, 4, pair.signal_shape, SEED)
-    inference = InferenceSettings(steps=300)
+    inference = InferenceSettings(steps=0, ascent=200)
     filled = inpaint(pair, signals, holes, InpaintingSettings(inference=inference), seed=SEED)
     error = restoration_error(filled.signals, signals, holes, pair.mean).mean()
     assert (found.count, found.real, found.side) == (3, "observed", 4)
@@ -268,7 +268,7 @@ def test_recovery_errors_are_those_of_the_tasks(pairs: dict[str, Trained]):
     assert found.by_mean == pytest.approx(float(by_mean))
     error = reconstruct(pair, signals, inference, seed=SEED).error.mean()
     assert found.reconstructed == pytest.approx(float(error))
-    assert "inferring latents" in told
+    assert "ascending" in told
 
 
 def test_recovery_errors_are_of_images_held_out(pairs: dict[str, Trained]):
@@ -280,17 +280,6 @@ def test_recovery_errors_are_left_out(pairs: dict[str, Trained], texture: Traine
     assert evaluate(pairs["cooperative"], 2, restore=0).recovery is None
     assert evaluate(pairs["descriptor"], 2).recovery is None
     assert evaluate(texture, 1).recovery is None
-
-
-def test_an_inference_that_diverges_can_be_left_out(
-    pairs: dict[str, Trained], monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr("coopkit.tasks.infer.stable_step_size", lambda *_: 1e3)
-    pair = pairs["generator"]
-    steep = attrs.evolve(pair, fitted_prior=True)
-    with pytest.raises(RunError, match=r"diverged; .*; restore = 0 leaves the recovery errors out"):
-        evaluate(steep, 2)
-    assert evaluate(steep, 2, restore=0).recovery is None
 
 
 def test_features_of_a_network(pairs: dict[str, Trained]):
