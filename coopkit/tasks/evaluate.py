@@ -75,8 +75,7 @@ def evaluate(
 
     Raises:
         CoopkitError: there are not so many chains, what was drawn is not finite, the data are no
-            longer what they were, the network does not give features, or the inference of latents
-            diverged.
+            longer what they were, or the network does not give features.
         ValueError: n is not positive.
     """
     table, mean = trained.recipe.data, trained.mean
