@@ -190,18 +190,29 @@ def restored(runs: list[Path]) -> list[str]:
     return table(headings, [*rows, paper])
 
 
+def updated(old: Sequence[str], new: Sequence[str]) -> list[str]:
+    """Return the lines of a table with the rows of new runs put in, the others as they were."""
+    heading, rows = list(new[:2]), {row.split(" | ")[0]: row for row in [*old[2:], *new[2:]]}
+    return [*heading, *rows.values()]
+
+
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 def main(runs: tuple[Path, ...]) -> None:
-    """Write the tables of docs/reproduction.md from the folders of RUNS."""
+    """Write the rows of RUNS, folders, into the tables of docs/reproduction.md.
+
+    Rows of other runs stay; Table 1 is written anew where any of RUNS has restored images.
+    """
     text = PAGE.read_text(encoding="utf-8")
     tables = {"runs": runs_table, "claims": claims, "pictures": pictures, "table 1": restored}
     for mark, write in tables.items():
-        rows = write(list(runs))
         opening, closing = f"<!-- {mark} -->\n", f"<!-- end of {mark} -->"
         before, _, rest = text.partition(opening)
-        _, _, after = rest.partition(closing)
-        text = before + opening + "\n".join(rows) + "\n" + closing + after
+        old, _, after = rest.partition(closing)
+        rows = write(list(runs))
+        if mark != "table 1":
+            rows = updated(old.splitlines(), rows)
+        text = before + opening + "\n".join(rows or old.splitlines()) + "\n" + closing + after
     PAGE.write_text(text, encoding="utf-8")
 
 
