@@ -178,15 +178,20 @@ def build_algorithm(
     if recipe.algorithm == "generator":
         rng = torch.Generator(device).manual_seed(stream_seed(recipe.seed, "latents"))
         start = torch.randn((len(images), *latent_shape), generator=rng, device=device)
-        if recipe.run.latents == "components":
-            of_axes = stream_seed(recipe.seed, "components")
-            start = component_latents(images.signals, len(images), start, of_axes)
         return GeneratorAlgorithm(
             learners["generator"], streams, {"latents": start}, accelerator.gather
         )
     return CooperativeAlgorithm(
         learners["descriptor"], learners["generator"], latent_shape, chains, streams
     )
+
+
+def begin_latents(recipe: Recipe, images: Images, algorithm: Algorithm) -> None:
+    """Put the latents of Algorithm 2 where the recipe has them begin, if not at N(0, I)."""
+    if recipe.algorithm == "generator" and recipe.run.latents == "components":
+        memory, seed = algorithm.memory, stream_seed(recipe.seed, "components")
+        drawn = memory["latents"]
+        memory["latents"] = component_latents(images.signals, len(images), drawn, seed)
 
 
 def own_part(places: Tensor, accelerator: "Accelerator") -> Tensor:

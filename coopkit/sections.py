@@ -117,7 +117,8 @@ class RunTable:
         observed: n, examples that each iteration sees; all of them where there are fewer.
         latents: where the persistent latents of Algorithm 2 begin: "prior" draws X ~ N(0, I), the
             paper's, "components" takes the whitened principal components of the examples, so that
-            the first iterations need not find out what latents mean.
+            the first iterations need not find out what latents mean. Of no use to Algorithms 1 and
+            3; for a run that comes first see [generator.start].
         mixed_precision: of the networks; chains stay float32. "auto" is what the launcher says.
         device: "auto" is the launcher's choice, a GPU where there is one.
         sheet_every: iterations between sample sheets; 0 makes only the last.

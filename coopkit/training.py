@@ -16,6 +16,7 @@ from torch import Tensor
 
 from coopkit.algorithms import Algorithm
 from coopkit.building import (
+    begin_latents,
     build_algorithm,
     build_learner,
     new_accelerator,
@@ -211,7 +212,9 @@ def prepare(
     begins = recipe.generator.start if recipe.generator is not None else ""
     if checkpoints:
         restore(training, load_checkpoint(checkpoints[-1]))
-    elif recipe.start_recipe is not None:
+        return training
+    begin_latents(recipe, images, training.algorithm)
+    if recipe.start_recipe is not None:
         training.start = prepare_start(recipe.start_recipe, training, resume, overwrite)
     elif isinstance(begins, str) and begins:
         begin_from(training.learners["generator"].network, Path(begins))

@@ -14,7 +14,7 @@ from coopkit.errors import RecipeError
 from coopkit.recipe import Recipe
 from coopkit.statistics.components import component_latents
 from coopkit.streams import stream_seed
-from coopkit.training import build_run
+from coopkit.training import prepare
 
 TINY = Path(__file__).parent / "tiny"
 
@@ -59,7 +59,8 @@ def test_latents_begin_where_the_recipe_says(tmp_path: Path):
     for name in ("prior", "components"):
         recipe = Recipe.read(TINY / "generator.toml", [f'run.latents="{name}"', "data.crops=9"])
         images = load_images(recipe.data, recipe.seed)
-        begun[name] = build_run(recipe, tmp_path, images).algorithm.memory["latents"]
+        training = prepare(recipe, tmp_path, False, False, images)
+        begun[name] = training.algorithm.memory["latents"]
     seed = stream_seed(recipe.seed, "components")
     expected = component_latents(images.signals, len(images), begun["prior"], seed)
     assert begun["components"].equal(expected)

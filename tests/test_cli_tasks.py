@@ -158,7 +158,7 @@ def test_interpolate_goes_from_the_first_image_to_the_last(call: Call, tmp_path:
     pair = load(runs / "generator")
     files = [runs / "images" / f"{name}.png" for name in ("1", "0")]
     signals = torch.cat([read_given(pair, file).signals for file in files])
-    latents = reconstruct(pair, signals).latents
+    latents = reconstruct(pair, signals, InferenceSettings(steps=0, ascent=300)).latents
     expected = [draw_signal(x, pair.mean) for x in drawn_from(pair, latents)]
     arguments = ("interpolate", "@generator", "--images", *map(str, files), "--frames", "3")
     assert call(*arguments)[0] == 0
@@ -389,13 +389,51 @@ def test_a_step_size_and_a_spread_have_a_square_that_is_a_number(
 
 
 @pytest.mark.parametrize(
-    "option", [("--blend",), ("--prior", "fitted"), ("--noise-std", "1"), ("--revise", "2")]
+    ("asked", "says"),
+    [
+        ((), "--steps 0 needs --ascent, without which nothing is inferred"),
+        (("--ascent", "3", "--chains", "2"), "--chains is of no use with --steps 0"),
+        (("--ascent", "3", "--step-size", "1"), "--step-size is of no use with --steps 0"),
+    ],
+)
+@pytest.mark.parametrize("command", [("reconstruct",), ("inpaint", "--mask", "3")])
+def test_chains_without_steps(
+    call: Call, tmp_path: Path, command: tuple[str, ...], asked: tuple[str, ...], says: str
+):
+    arguments = (*command, "@cooperative", "--images", "@images", "--steps", "0")
+    status, _, said = call(*arguments, *asked)
+    assert (status, says in said) == (2, True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_reconstruct_at_the_mode(call: Call, tmp_path: Path, runs: Path):
+    pair = load(runs / "generator")
+    given = read_given(pair, runs / "images")
+    asked = InferenceSettings(steps=0, ascent=20)
+    expected = reconstruct(pair, given.signals, asked).error
+    arguments = ("reconstruct", "@generator", "--images", "@images", "--out", "x")
+    assert call(*arguments, "--steps", "0", "--ascent", "20")[0] == 0
+    found = json.loads((tmp_path / "x" / "figures.json").read_text())["images"]
+    assert list(found.values()) == pytest.approx(expected.tolist())
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--blend",),
+        ("--prior", "fitted"),
+        ("--noise-std", "1"),
+        ("--revise", "2"),
+        ("--ascent", "2"),
+        ("--steps", "0"),
+    ],
 )
 def test_what_the_descriptor_has_no_use_for(call: Call, tmp_path: Path, option: tuple[str, ...]):
     arguments = ("--images", "@images", "--mask", "3", "--by", "descriptor")
     status, _, said = call("inpaint", "@cooperative", *arguments, *option)
     assert status == 2
-    assert f"{option[0]} is of no use with --by descriptor" in said
+    named = "--steps 0" if option[0] == "--steps" else option[0]
+    assert f"{named} is of no use with --by descriptor" in said
     assert not list(tmp_path.iterdir())
 
 

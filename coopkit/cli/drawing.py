@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from coopkit.tasks.watching import Watch
 
 PATHS = ("linear", "spherical")
+
+ASCENT = 300
+"""Steps to the mode of the latents of a given image."""
 """Written out, because the module that has them loads torch."""
 
 
@@ -203,12 +206,14 @@ def check_ends(ends: Sequence[Path]) -> None:
 def inferred(
     trained: "Trained", ends: tuple[Path, Path], seed: int, watch: "Watch"
 ) -> "tuple[Tensor, Tensor]":
-    """Return the latents of two images, (1, *latent) each."""
+    """Return the latents of two images, (1, *latent) each, at modes of p(X | Y)."""
     import torch
 
     from coopkit.tasks.given import read_given
+    from coopkit.tasks.infer import InferenceSettings
     from coopkit.tasks.reconstruct import reconstruct
 
     signals = torch.cat([read_given(trained, end, "--images").signals for end in ends])
-    latents = reconstruct(trained, signals, seed=seed, watch=watch).latents
+    modes = InferenceSettings(steps=0, ascent=ASCENT)
+    latents = reconstruct(trained, signals, modes, seed=seed, watch=watch).latents
     return latents[:1], latents[1:]

@@ -118,6 +118,7 @@ def inpaint(
             "--prior": prior != "standard",
             "--noise-std": chains.noise_std is not None,
             "--ascent": chains.ascent > 0,
+            "--steps 0": chains.steps == 0,
             "--blend": blend,
             "--revise": revision_steps > 0,
         }

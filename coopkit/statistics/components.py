@@ -6,12 +6,12 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-FITTED = 8192
-"""Examples that the axes are computed from at most, evenly spread over all of them."""
+ENTRIES = 2**27
+"""Of the examples that the axes are computed from, at most, evenly spread over all: 512 MiB."""
 
 AT_A_TIME = 1024
 EXTRA, POWERS = 16, 3
-SMALLEST = 1e-6
+SMALLEST = 1e-5
 """Axes along which examples spread less than this, of the first axis's spread, are left out."""
 
 
@@ -34,15 +34,17 @@ def component_latents(
     Returns:
         (examples, *latent).
     """
-    places = torch.linspace(0, examples - 1, min(examples, FITTED)).long()
+    places = fitted_places(examples, signals(torch.zeros(1).long()).numel())
     fitted = flat(signals(places))
     mean = fitted.mean(0)
+    fitted -= mean
     latents = rearrange(drawn, "n ... -> n (...)").clone()
     rank = min(latents.shape[1] + EXTRA, *fitted.shape)
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
-        _, spreads, axes = torch.svd_lowrank(fitted - mean, rank, niter=POWERS)
-    told = int((spreads > SMALLEST * spreads[0]).sum().clamp(max=latents.shape[1]))
+        _, spreads, axes = torch.svd_lowrank(fitted, rank, niter=POWERS)
+    spread = int((spreads > SMALLEST * spreads[0]).sum())
+    told = min(spread, latents.shape[1], len(places) - 1)
     whitened = axes[:, :told] * (len(places) ** 0.5 / spreads[:told])
     for rows in torch.split(torch.arange(examples), AT_A_TIME):
         own = (flat(signals(rows)) - mean) @ whitened
@@ -50,9 +52,20 @@ def component_latents(
     return latents.reshape(drawn.shape)
 
 
+def fitted_places(examples: int, entries: int) -> Tensor:
+    """Return the places of the examples of so many entries that the axes are computed from."""
+    most = max(2, ENTRIES // entries)
+    return torch.linspace(0, examples - 1, min(examples, most)).long()
+
+
+def fitting_bytes(examples: int, entries: int) -> int:
+    """Return the memory that computing the axes takes, about: examples in float32, twice."""
+    return 2 * 4 * len(fitted_places(examples, entries)) * entries
+
+
 def flat(signals: Tensor) -> Tensor:
     """Return each signal as a row, (n, entries)."""
     return rearrange(signals, "n ... -> n (...)")
 
 
-__all__ = ["component_latents"]
+__all__ = ["component_latents", "fitting_bytes"]

@@ -16,8 +16,8 @@ class Scale:
     Attributes:
         floor: the distance of real from real, where chance and uneven images alone are seen.
         ceiling: the distance of what has only the simplest statistics of the real.
-        spread: the standard deviation of the difference of one reading of either; with all readings
-            alike it is 0.
+        spread: the standard deviation of the difference of one reading of either, or more than it
+            where what they share makes both large together; with all readings alike it is 0.
     """
 
     floor: float

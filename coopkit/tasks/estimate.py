@@ -18,6 +18,7 @@ from coopkit.fast.tracing import UntraceableError, constants_of, trace
 from coopkit.interfaces import Shape
 from coopkit.recipe import Recipe
 from coopkit.sections import Network
+from coopkit.statistics.components import fitting_bytes
 from coopkit.targets import evaluating
 
 aten = torch.ops.aten
@@ -77,6 +78,8 @@ def estimate(recipe: Recipe) -> Estimate:
         rows = batch + chains if descriptor else chains
         update = f"D2, {rows} signals" if descriptor else f"G2, {rows} signals"
         stages[update] = training(network, torch.zeros(rows, *entry))
+    if recipe.algorithm == "generator" and recipe.run.latents == "components":
+        stages["components"] = fitting_bytes(len(images), signals[0].numel())
     keeping = recipe.run.fast == "auto" and keeps_memory()
     return Estimate(kept, stages, ALLOCATOR if keeping else 0.0)
 

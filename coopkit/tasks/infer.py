@@ -54,6 +54,10 @@ class InferenceSettings:
     def __attrs_post_init__(self) -> None:
         if self.steps == self.ascent == 0:
             raise ValueError("steps = 0 without an ascent leaves latents that know nothing of Y")
+        if self.steps == 0 and (self.chains > 1 or self.step_size is not None):
+            raise ValueError(
+                "steps = 0 has no use for a step_size or for several chains, which agree"
+            )
 
 
 def infer_latents(

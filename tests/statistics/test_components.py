@@ -44,6 +44,16 @@ def test_what_has_no_axis_stays_as_it_was_drawn():
     assert drawn.equal(before)
 
 
+def test_there_is_an_axis_less_than_examples():
+    """White examples about a mean: rounding must not pass for the axis that centring took."""
+    rng = torch.Generator().manual_seed(2)
+    signals = 0.7 + 0.02 * torch.randn((6, *SHAPE), generator=rng)
+    found = latents_of(signals, torch.full((6, 8), 5.0))
+    assert found[:, 5:].equal(torch.full((6, 3), 5.0))
+    assert found[:, :5].mean(0).abs().max() < 1e-3
+    torch.testing.assert_close(found[:, :5].T.cov(correction=0), torch.eye(5), atol=1e-3, rtol=0)
+
+
 def test_latents_on_a_grid_keep_their_shape():
     _, signals = known(40)
     drawn = torch.zeros(40, 2, 1, 2)
@@ -54,7 +64,7 @@ def test_latents_on_a_grid_keep_their_shape():
 
 def test_axes_of_a_part_are_used_for_all(monkeypatch: pytest.MonkeyPatch):
     white, signals = known(300)
-    monkeypatch.setattr(components, "FITTED", 100)
+    monkeypatch.setattr(components, "ENTRIES", 100 * 24)
     monkeypatch.setattr(components, "AT_A_TIME", 7)
     found = latents_of(signals, torch.zeros(300, 3))
     part = torch.linspace(0, 299, 100).long()

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from coopkit.statistics.scales import Scale, deviation, scale_of
+from coopkit.statistics.scales import APART, Scale, deviation, scale_of
 
 
 def test_the_relative_distance_is_0_at_the_floor_and_1_at_the_ceiling():
@@ -33,7 +33,10 @@ def test_normal_readings_are_in_the_wrong_order_once_in_44_times_at_the_margin(
 ):
     """2,000,000 pairs: 6 standard errors of Φ(−2), false alarms below 1e-8."""
     low, high = torch.randn(2, 2_000_000, generator=rng, dtype=torch.float64)
-    gap = 2 * math.hypot(0.3, 0.4)
+    scale = scale_of([-0.3, 0.0, 0.3], [-0.4, 0.0, 0.4])
+    gap = APART * scale.spread
+    assert Scale(0.0, 1.001 * gap, scale.spread).tells
+    assert not Scale(0.0, 0.999 * gap, scale.spread).tells
     wrong = float((0.3 * low > gap + 0.4 * high).double().mean())
     chance = 0.5 * math.erfc(math.sqrt(2))
     assert 43 < 1 / chance < 45

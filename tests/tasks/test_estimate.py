@@ -10,6 +10,8 @@ import pytest
 from coopkit.recipe import Recipe
 from coopkit.tasks.estimate import describe_estimate, estimate
 
+TINY = Path(__file__).parents[1] / "tiny"
+
 MIB = 2**20
 QUICK = ("run.sheet_every=0", "run.checkpoint_every=0", "run.iterations=2")
 LARGE = (
@@ -97,3 +99,9 @@ def test_it_is_said_in_words():
     said = describe_estimate(read("quickstart", "run.chains=12"))
     assert {"D1, 12 of 12 chains at a time", "D2, 36 signals", "G2, 12 signals"} < set(said)
     assert said["peak"].endswith("beyond it") or "largest step" in said["peak"]
+
+
+def test_axes_of_the_examples_are_counted():
+    recipe = Recipe.read(TINY / "generator.toml", ['run.latents="components"'])
+    plain = Recipe.read(TINY / "generator.toml")
+    assert estimate(recipe).stages == estimate(plain).stages | {"components": 2 * 4 * 10 * 64}

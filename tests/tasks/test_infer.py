@@ -74,11 +74,10 @@ def test_ascent_ends_at_the_mode_and_chains_begin_there(
     observed.flatten(1)[:, :hidden] = False
     signals.flatten(1)[:, :hidden] = torch.nan
     modes = [posterior(pair, own, seen)[0] for own, seen in zip(signals, observed, strict=True)]
-    settings = InferenceSettings(steps=0, chains=2, ascent=200)
+    settings = InferenceSettings(steps=0, ascent=200)
     found = infer_latents(pair, signals, settings, observed=observed)
-    for k in (0, 1):
-        torch.testing.assert_close(found[:, k], torch.stack(modes), atol=1e-4, rtol=0)
-    moved = attrs.evolve(settings, steps=1, step_size=0.01)
+    torch.testing.assert_close(found[:, 0], torch.stack(modes), atol=1e-4, rtol=0)
+    moved = attrs.evolve(settings, steps=1, step_size=0.01, chains=2)
     away = infer_latents(pair, signals, moved, observed=observed) - found
     assert 0.005 < away.std() < 0.02
     assert not away[:, 0].equal(away[:, 1])
@@ -110,6 +109,9 @@ def test_ascents_do_not_depend_on_each_other(pair: Trained, signals: Tensor):
 def test_latents_that_would_know_nothing_are_refused():
     with pytest.raises(ValueError, match="steps = 0 without an ascent"):
         InferenceSettings(steps=0)
+    for useless in ({"chains": 2}, {"step_size": 0.1}):
+        with pytest.raises(ValueError, match="has no use for"):
+            InferenceSettings(steps=0, ascent=3, **useless)
 
 
 @pytest.mark.parametrize("std", [0.1, 0.5, 30.0])
