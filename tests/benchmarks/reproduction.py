@@ -20,6 +20,7 @@ from coopkit.data import Images, load_images, load_whole, to_signals
 from coopkit.folder import START
 from coopkit.sheets import draw_sheet
 from coopkit.statistics.neighbours import nearest, nearest_others
+from coopkit.tasks.comparing import evenly
 from coopkit.tasks.evaluate import as_large_as
 from coopkit.tasks.prior import with_fitted_prior
 from coopkit.tasks.sample import sample
@@ -35,6 +36,8 @@ TEXTURES, OTHERS = 4, 10
 """Signals shown of a texture, as large as its photograph, and of anything else."""
 COPY = 0.4
 """What is nearer to a photograph than this, in distances between photographs, would show it."""
+PHOTOGRAPHS = 1024
+"""Photographs whose distances from each other are computed, at most."""
 SIZES = (20, 30, 40)
 PAPER = {20: (0.0966, 0.1123), 30: (0.1112, 0.1310), 40: (0.1184, 0.1525)}
 """The paper's Table 1: its own error and that of the best baseline."""
@@ -150,7 +153,7 @@ def picture(trained: Trained) -> Image.Image:
 def no_copies(drawn: Tensor, images: Images) -> Tensor:
     """Return those of the signals that do not show a photograph, which may not be shown."""
     photographs = to_signals(images.pixels)
-    apart = nearest_others(photographs).distance.median()
+    apart = nearest_others(evenly(photographs, PHOTOGRAPHS)).distance.median()
     return drawn[nearest(drawn, photographs).distance >= COPY * apart]
 
 
