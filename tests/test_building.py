@@ -26,6 +26,7 @@ from coopkit import Recipe, run
 tiny, out = Path(sys.argv[1]), Path(sys.argv[2])
 start = ["generator.architecture=object", "generator.kernel=4", "generator.start.iterations=2"]
 start += ["generator.start.observed=4", "generator.start.inference.steps=2"]
+start += ["generator.start.latents=components", "generator.linear=true"]
 start += ["generator.start.optimizer={name='Adam', lr=0.01}"]
 for name in ("descriptor", "generator", "cooperative", "begun"):
     def recipe(iterations):
