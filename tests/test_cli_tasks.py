@@ -158,7 +158,7 @@ def test_interpolate_goes_from_the_first_image_to_the_last(call: Call, tmp_path:
     pair = load(runs / "generator")
     files = [runs / "images" / f"{name}.png" for name in ("1", "0")]
     signals = torch.cat([read_given(pair, file).signals for file in files])
-    latents = reconstruct(pair, signals, InferenceSettings(steps=0, ascent=300)).latents
+    latents = reconstruct(pair, signals, InferenceSettings(steps=0, ascent=300, chains=8)).latents
     expected = [draw_signal(x, pair.mean) for x in drawn_from(pair, latents)]
     arguments = ("interpolate", "@generator", "--images", *map(str, files), "--frames", "3")
     assert call(*arguments)[0] == 0
@@ -392,7 +392,6 @@ def test_a_step_size_and_a_spread_have_a_square_that_is_a_number(
     ("asked", "says"),
     [
         ((), "--steps 0 needs --ascent, without which nothing is inferred"),
-        (("--ascent", "3", "--chains", "2"), "--chains is of no use with --steps 0"),
         (("--ascent", "3", "--step-size", "1"), "--step-size is of no use with --steps 0"),
     ],
 )

@@ -77,15 +77,14 @@ class ChainOptions:
         """Return how latents are inferred.
 
         Raises:
-            click.UsageError: there are neither chains nor an ascent, or chains that do not move.
+            click.UsageError: there are neither chains nor an ascent, or a step size without steps.
         """
         from coopkit.tasks.infer import InferenceSettings
 
         if self.steps == self.ascent == 0:
             raise click.UsageError("--steps 0 needs --ascent, without which nothing is inferred")
-        for option, given in {"--chains": self.chains > 1, "--step-size": self.step_size}.items():
-            if given and self.steps == 0:
-                raise click.UsageError(f"{option} is of no use with --steps 0: chains do not move")
+        if self.steps == 0 and self.step_size:
+            raise click.UsageError("--step-size is of no use with --steps 0: chains do not move")
         return InferenceSettings(**attrs.asdict(self))
 
     def completion(self) -> "CompletionSettings":

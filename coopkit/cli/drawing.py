@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 PATHS = ("linear", "spherical")
 
-ASCENT = 300
-"""Steps to the mode of the latents of a given image."""
+ASCENT, ASCENTS = 300, 8
+"""Steps to a mode of the latents of a given image, and how many climb, of which the best counts."""
 """Written out, because the module that has them loads torch."""
 
 
@@ -214,6 +214,6 @@ def inferred(
     from coopkit.tasks.reconstruct import reconstruct
 
     signals = torch.cat([read_given(trained, end, "--images").signals for end in ends])
-    modes = InferenceSettings(steps=0, ascent=ASCENT)
+    modes = InferenceSettings(steps=0, ascent=ASCENT, chains=ASCENTS)
     latents = reconstruct(trained, signals, modes, seed=seed, watch=watch).latents
     return latents[:1], latents[1:]

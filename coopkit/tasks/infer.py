@@ -1,8 +1,6 @@
 """Finding the latents of given signals: equation (13) with a trained generator."""
 
 import math
-from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import attrs
@@ -31,10 +29,10 @@ class InferenceSettings:
 
     Attributes:
         steps: l_G, of each chain; 0 leaves it where it begins.
-        chains: of each signal, each from its own X ~ N(0, I), or all from where the ascent ends.
-        ascent: steps of Adam up log p(X | Y), from X = 0, before the chains begin. Langevin
-            dynamics, whose step suits the steepest direction, needs very many to go far along flat
-            ones; Adam has a step for each.
+        chains: of each signal, each from its own X ~ N(0, I).
+        ascent: steps of Adam up log p(X | Y) before the chains begin, the first of them from X = 0,
+            so that several may end at several modes. Langevin dynamics, whose step suits the
+            steepest direction, needs very many to go far along flat ones; Adam has a step for each.
         step_size: δ of Langevin dynamics; None takes the sampler of the recipe's [inference], or,
             without that table and where anything else was changed, the δ that suits the
             generator's steepest direction.
@@ -54,10 +52,8 @@ class InferenceSettings:
     def __attrs_post_init__(self) -> None:
         if self.steps == self.ascent == 0:
             raise ValueError("steps = 0 without an ascent leaves latents that know nothing of Y")
-        if self.steps == 0 and (self.chains > 1 or self.step_size is not None):
-            raise ValueError(
-                "steps = 0 has no use for a step_size or for several chains, which agree"
-            )
+        if self.steps == 0 and self.step_size is not None:
+            raise ValueError("steps = 0 has no use for a step_size")
 
 
 def infer_latents(
@@ -93,15 +89,15 @@ def infer_latents(
     known = [repeat(x, "n ... -> (n every) ...", every=every) for x in given]
     g = trained.freeze(trained.generator)
 
-    def target_of(rows: slice, of: Sequence[Tensor] = known) -> Target:
-        return InferenceTarget(g, of[0][rows], std, *(x[rows] for x in of[1:]))
+    def target_of(rows: slice) -> Target:
+        return InferenceTarget(g, known[0][rows], std, *(x[rows] for x in known[1:]))
 
+    start = torch.randn((len(signals), every, *latent_shape), generator=rng, device=rng.device)
     if settings.ascent:
-        origin = torch.zeros((len(signals), *latent_shape), device=rng.device)
-        modes = ascend(partial(target_of, of=given), origin, settings.ascent, settings.batch, watch)
-        start = repeat(modes, "n ... -> (n every) ...", every=every)
-    else:
-        start = torch.randn((len(signals) * every, *latent_shape), generator=rng, device=rng.device)
+        start[:, 0] = 0
+    start = rearrange(start, "n chains ... -> (n chains) ...")
+    if settings.ascent:
+        start = ascend(target_of, start, settings.ascent, settings.batch, watch)
     chains = Chains(sampler, settings.steps, settings.batch, watch, "inferring latents")
     latents = chains.ends(start, target_of, rng)
     if not bool(latents.isfinite().all()):

@@ -11,8 +11,8 @@ from coopkit.tasks.reconstruct import reconstruct
 from coopkit.tasks.trained import Trained
 from coopkit.tasks.watching import Watch
 
-ASCENT = 200
-"""Steps to the mode of X, from which signals are drawn: a figure takes seconds."""
+ASCENT, ASCENTS = 200, 4
+"""Steps to modes of X, from which signals are drawn, and how many climb: it takes seconds."""
 
 
 def recovery_of(trained: Trained, compared: Compared, count: int, watch: Watch) -> Recovery | None:
@@ -23,7 +23,7 @@ def recovery_of(trained: Trained, compared: Compared, count: int, watch: Watch) 
     signals = (evenly(compared.real, count) - trained.mean).to(trained.device)
     side = max(1, min(height, width) // 2)
     holes = square_holes(len(signals), side, trained.signal_shape, compared.seed)
-    inference = InferenceSettings(steps=0, ascent=ASCENT)
+    inference = InferenceSettings(steps=0, ascent=ASCENT, chains=ASCENTS)
     found = reconstruct(trained, signals, inference, seed=compared.seed, watch=watch)
     settings = InpaintingSettings(inference=inference)
     filled = inpaint(trained, signals, holes, settings, seed=compared.seed, watch=watch)

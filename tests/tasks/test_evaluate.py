@@ -258,7 +258,7 @@ def test_recovery_errors_are_those_of_the_tasks(pairs: dict[str, Trained]):
     data = observed(pair)
     signals = data[torch.linspace(0, len(data) - 1, 3).long()] - pair.mean
     holes = square_holes(3, 4, pair.signal_shape, SEED)
-    inference = InferenceSettings(steps=0, ascent=200)
+    inference = InferenceSettings(steps=0, ascent=200, chains=4)
     filled = inpaint(pair, signals, holes, InpaintingSettings(inference=inference), seed=SEED)
     error = restoration_error(filled.signals, signals, holes, pair.mean).mean()
     assert (found.count, found.real, found.side) == (3, "observed", 4)
