@@ -169,35 +169,6 @@ def test_interpolate_goes_from_the_first_image_to_the_last(call: Call, tmp_path:
     assert not np.array_equal(first, between)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (
-            ("--images", "@images/0.png", "@images"),
-            "images holds 3 images; an end of a path is one",
-        ),
-        (
-            ("--images", "@images", "@images/0.png"),
-            "images holds 3 images; an end of a path is one",
-        ),
-        (("--images", "@images/0.png", "@no"), "--images: '"),
-        (("--out", "a.gif", "--gif", "./a.gif"), "--gif a.gif is the --out of the sheet"),
-    ],
-)
-def test_what_interpolate_refuses_before_anything_is_computed(
-    call: Call,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    arguments: tuple[str, ...],
-    says: str,
-):
-    monkeypatch.setattr("coopkit.tasks.trained.load", None)
-    status, _, said = call("interpolate", "@generator", *arguments)
-    assert status == 2
-    assert says in said
-    assert not list(tmp_path.iterdir())
-
-
 def test_a_folder_with_one_image_is_an_end(call: Call, tmp_path: Path, runs: Path):
     (tmp_path / "one").mkdir()
     Image.open(runs / "images" / "0.png").save(tmp_path / "one" / "a.png")
@@ -446,11 +417,24 @@ def test_what_the_descriptor_has_no_use_for(call: Call, tmp_path: Path, option: 
             ("interpolate", "@generator", "-n", "4", "--images", "@images/0.png", "@images/1.png"),
             "-n is of no use with --images",
         ),
+        (
+            ("interpolate", "@generator", "--images", "@images/0.png", "@images"),
+            "images holds 3 images; an end of a path is one",
+        ),
+        (
+            ("interpolate", "@generator", "--images", "@images", "@images/0.png"),
+            "images holds 3 images; an end of a path is one",
+        ),
+        (("interpolate", "@generator", "--images", "@images/0.png", "@no"), "--images: '"),
+        (
+            ("interpolate", "@generator", "--out", "a.gif", "--gif", "./a.gif"),
+            "--gif a.gif is the --out of the sheet",
+        ),
         (("evaluate", "@generator", "--size", "299"), "--size is of no use without --features"),
         (("evaluate", "@generator", "--range", "[0, 1]"), "--range is of no use without"),
     ],
 )
-def test_an_option_of_no_use_is_refused_before_anything_is_computed(
+def test_what_is_of_no_use_or_wrong_is_refused_before_anything_is_computed(
     call: Call,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
