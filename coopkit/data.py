@@ -28,6 +28,7 @@ DIGITS = "digits"
 """scikit-learn's 1,797 handwritten digits of 8×8 (extra ``digits``)."""
 
 Pixels = NDArray[np.uint8]
+Opener = Callable[[], Image.Image]
 
 
 def no_size_below_1(_: object, __: object, value: object) -> None:
@@ -51,6 +52,7 @@ class DataTable:
         crop: "center" takes one crop of each image, "random" takes `crops` at random places drawn
             once from the run's seed, "grid" takes all that fit side by side.
         crops: random crops of each image.
+        mirror: the mirror image of every crop is an example, too; these come after all others.
         subtract_mean: subtract the mean of all pixels of the data set, one number.
         workers: threads that read and decode; the result does not depend on it.
     """
@@ -62,6 +64,7 @@ class DataTable:
     resize: int | Literal["fit", "none"] = attrs.field(default="fit", validator=no_size_below_1)
     crop: Literal["center", "random", "grid"] = "center"
     crops: int = attrs.field(default=1, validator=ge(1))
+    mirror: bool = False
     subtract_mean: bool = False
     workers: int = attrs.field(default=4, validator=ge(1))
 
@@ -132,6 +135,8 @@ def load_images(table: DataTable, seed: int = 0, asked: str = "data.source") -> 
     crops = [item for item in attempts if not isinstance(item, DataError)]
     check_alike(table, [name for name, _ in sources], crops)
     pixels = torch.from_numpy(rearrange(np.concatenate(crops), "n h w c -> n c h w").copy())
+    if table.mirror:
+        pixels = torch.cat([pixels, pixels.flip(-1)])
     mean = float(pixels.double().mean() / 127.5 - 1) if table.subtract_mean else 0.0
     return Images(pixels, mean)
 
@@ -163,9 +168,6 @@ def check_alike(table: DataTable, names: list[str], crops: list[Pixels]) -> None
         )
 
 
-Opener = Callable[[], Image.Image]
-
-
 def find_images(source: str, asked: str = "data.source") -> Iterator[tuple[str, Opener]]:
     """Yield the name of each image of a source and how to open it, in a fixed order.
 
@@ -176,27 +178,25 @@ def find_images(source: str, asked: str = "data.source") -> Iterator[tuple[str, 
     Raises:
         DataError: the source does not exist or holds no image.
     """
+    path = Path(source).expanduser()
     if source in PHOTOGRAPHS:
         (packaged,) = Path(str(resources.files("skimage.data"))).glob(f"{source}.*")
         yield source, partial(Image.open, packaged)
-        return
-    if source == DIGITS:
+    elif source == DIGITS:
         yield from digits(asked)
-        return
-    path = Path(source).expanduser()
-    if path.is_file():
+    elif path.is_file():
         yield str(path), partial(Image.open, path)
-        return
-    if not source or not path.is_dir():
+    elif not source or not path.is_dir():
         raise DataError(
             f"{asked}: {source!r} is no file, no folder and no packaged name; "
             f"{did_you_mean(source, [*PHOTOGRAPHS, DIGITS])}"
         )
-    files = sorted(file for file in path.rglob("*") if is_visible_image(file, path))
-    if not files:
-        raise DataError(f"{asked}: the folder {source!r} holds no image")
-    for file in files:
-        yield str(file), partial(Image.open, file)
+    else:
+        files = sorted(file for file in path.rglob("*") if is_visible_image(file, path))
+        if not files:
+            raise DataError(f"{asked}: the folder {source!r} holds no image")
+        for file in files:
+            yield str(file), partial(Image.open, file)
 
 
 def is_visible_image(file: Path, folder: Path) -> bool:

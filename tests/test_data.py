@@ -59,6 +59,19 @@ def test_mean_of_all_pixels_is_subtracted(tmp_path: Path):
     assert abs(images.mean) > 1e-4
 
 
+def test_mirror_images_come_after_all_others(tmp_path: Path):
+    noise(8, 12, 3, seed=1).save(tmp_path / "a.png")
+    noise(8, 12, 3, seed=2).save(tmp_path / "b.png")
+    plain = read(tmp_path, crop="random", crops=2)
+    images = read(tmp_path, crop="random", crops=2, mirror=True)
+    assert torch.equal(images.pixels[:4], plain.pixels)
+    for place in range(4):
+        mirrored = Image.fromarray(np.moveaxis(plain.pixels[place].numpy(), 0, -1))
+        mirrored = mirrored.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        assert np.array_equal(np.moveaxis(images.pixels[4 + place].numpy(), 0, -1), mirrored)
+    assert images.fingerprint != plain.fingerprint
+
+
 @pytest.mark.parametrize(
     ("channels", "color", "shape"),
     [

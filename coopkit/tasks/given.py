@@ -33,7 +33,7 @@ def read_given(trained: Trained, source: str | Path, asked: str = "images") -> G
     """Return one signal for each image of a file or folder, in the order of their names.
 
     An image is prepared as those of the training were, but for its crop, which is always the
-    central one, and its colour, which is made that of the run.
+    central one and never mirrored, and its colour, which is made that of the run.
 
     Args:
         trained: from `coopkit.load`.
@@ -51,6 +51,7 @@ def read_given(trained: Trained, source: str | Path, asked: str = "images") -> G
         width=width,
         crop="center",
         crops=1,
+        mirror=False,
         color="grey" if channels == 1 else "rgb",
     )
     files = [inside(name, table.source) for name, _ in find_images(table.source, asked)]

@@ -20,7 +20,7 @@ def picture(path: Path, pixels: "np.typing.NDArray[np.uint8]") -> Path:
 
 
 def test_images_are_prepared_as_those_of_the_training(tmp_path: Path):
-    pair = linear_pair(0.5, 1.0, "data.resize=none")
+    pair = linear_pair(0.5, 1.0, "data.resize=none", "data.mirror=true")
     pixels = np.arange(6 * 7, dtype=np.uint8).reshape(6, 7)
     picture(tmp_path / "a" / "b.png", pixels)
     colour = np.repeat(pixels[..., None], 3, axis=2)
