@@ -15,8 +15,8 @@ RATE = 0.1
 
 def ascend(
     target_of: Callable[[slice], Target], start: Tensor, steps: int, batch: int, watch: Watch
-) -> Tensor:
-    """Return where Adam ends that climbs log p from `start`, (chains, ...).
+) -> tuple[Tensor, Tensor]:
+    """Return where Adam ends that climbs log p from `start`, (chains, ...), and log p there.
 
     Its rate falls along a cosine, so that it settles. Adam has a step for each entry: it gets far
     along flat directions, for which the step of gradient descent is bounded by the steep ones.
@@ -29,7 +29,7 @@ def ascend(
         batch: chains at a time.
         watch: told how many steps of all batches are done.
     """
-    ends = []
+    ends, heights = [], []
     rows = [slice(k, k + batch) for k in range(0, len(start), batch)]
     told = partial(tell, watch, "ascending", steps * len(rows))
     for number, own in enumerate(rows):
@@ -42,8 +42,9 @@ def ascend(
             optimizer.step()
             falling.step()
         ends.append(x)
+        heights.append(target.log_prob(x))
     told(steps * len(rows))
-    return torch.cat(ends)
+    return torch.cat(ends), torch.cat(heights)
 
 
 __all__ = ["ascend"]

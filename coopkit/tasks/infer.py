@@ -31,7 +31,8 @@ class InferenceSettings:
         steps: l_G, of each chain; 0 leaves it where it begins.
         chains: of each signal, each from its own X ~ N(0, I).
         ascent: steps of Adam up log p(X | Y) before the chains begin, the first of them from X = 0,
-            so that several may end at several modes. Langevin dynamics, whose step suits the
+            so that several may end at several modes. Where no steps follow, the highest mode of
+            each signal comes first. Langevin dynamics, whose step suits the
             steepest direction, needs very many to go far along flat ones; Adam has a step for each.
         step_size: δ of Langevin dynamics; None takes the sampler of the recipe's [inference], or,
             without that table and where anything else was changed, the δ that suits the
@@ -83,7 +84,7 @@ def infer_latents(
     assert trained.generator is not None
     std = settings.noise_std or own_std
     rng = stream(seed, "inference", trained.device)
-    sampler = sampler_of(trained, settings, latent_shape, std, rng)
+    sampler = sampler_of(trained, settings, latent_shape, std, rng) if settings.steps else None
     every = settings.chains
     given = (signals,) if observed is None else (signals, observed)
     known = [repeat(x, "n ... -> (n every) ...", every=every) for x in given]
@@ -95,16 +96,21 @@ def infer_latents(
     start = torch.randn((len(signals), every, *latent_shape), generator=rng, device=rng.device)
     if settings.ascent:
         start[:, 0] = 0
-    start = rearrange(start, "n chains ... -> (n chains) ...")
+    latents = rearrange(start, "n chains ... -> (n chains) ...")
     if settings.ascent:
-        start = ascend(target_of, start, settings.ascent, settings.batch, watch)
-    chains = Chains(sampler, settings.steps, settings.batch, watch, "inferring latents")
-    latents = chains.ends(start, target_of, rng)
+        latents, heights = ascend(target_of, latents, settings.ascent, settings.batch, watch)
+    if sampler is not None:
+        chains = Chains(sampler, settings.steps, settings.batch, watch, "inferring latents")
+        latents = chains.ends(latents, target_of, rng)
     if not bool(latents.isfinite().all()):
         raise RunError(
             "the inference of latents diverged; try a smaller step size, or a larger noise_std"
         )
-    return rearrange(latents, "(n chains) ... -> n chains ...", chains=every)
+    found = rearrange(latents, "(n chains) ... -> n chains ...", chains=every)
+    if sampler is not None:
+        return found
+    order = rearrange(heights, "(n chains) -> n chains", chains=every).argsort(1, descending=True)
+    return found[torch.arange(len(found), device=found.device)[:, None], order]
 
 
 def sampler_of(

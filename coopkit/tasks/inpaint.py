@@ -35,7 +35,8 @@ class Restored:
     """Signals whose occluded pixels were restored, in the units of training.
 
     Attributes:
-        signals: (n, channels, height, width), the mean of the chains; where Y is observed, Y.
+        signals: (n, channels, height, width), the mean of the chains, or what the highest of
+            several modes gives where latents were inferred by ascents alone; where Y is observed, Y.
         chains: (n, chains, channels, height, width), what each chain restored.
     """
 
@@ -98,7 +99,9 @@ def inpaint(
     if settings.revision_steps:
         completion = CompletionSettings(steps=settings.revision_steps, chains=every)
         filled = complete(trained, signals, holes, completion, start=filled, seed=seed, watch=watch)
-    return restored_by(signals, holes, filled)
+    found = restored_by(signals, holes, filled)
+    modes = settings.inference.steps == 0
+    return attrs.evolve(found, signals=found.chains[:, 0]) if modes else found
 
 
 def restored_by(signals: Tensor, holes: Tensor, filled: Tensor) -> Restored:

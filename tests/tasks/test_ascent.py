@@ -26,7 +26,8 @@ class Watched(Target):
 def test_the_rate_falls_from_a_tenth_to_nothing_and_the_start_stays():
     target = Watched(torch.tensor([[30.0, -30.0], [30.0, 30.0]]))
     start = torch.zeros(2, 2)
-    end = ascend(lambda rows: target, start, 50, batch=2, watch=nobody)
+    end, height = ascend(lambda rows: target, start, 50, batch=2, watch=nobody)
+    assert height.equal(target.log_prob(end))
     moves = torch.stack([*target.asked[1:], end]) - torch.stack(target.asked)
     torch.testing.assert_close(moves[0], RATE * target.mean.sign(), atol=1e-6, rtol=0)
     lengths = moves.abs().amax((1, 2))
@@ -39,9 +40,11 @@ def test_batches_are_told_and_end_where_one_would():
     mean = torch.randn(5, 2, generator=torch.Generator().manual_seed(0))
     told: list[tuple[str, int, int | None]] = []
     start = torch.zeros(5, 2)
-    whole = ascend(lambda rows: Watched(mean[rows]), start, 120, 5, nobody)
-    parts = ascend(lambda rows: Watched(mean[rows]), start, 120, 2, lambda *said: told.append(said))
-    assert parts.equal(whole)
+    whole, heights = ascend(lambda rows: Watched(mean[rows]), start, 120, 5, nobody)
+    parts, lower = ascend(
+        lambda rows: Watched(mean[rows]), start, 120, 2, lambda *said: told.append(said)
+    )
+    assert parts.equal(whole) and lower.equal(heights)
     assert (whole - mean).abs().max() < 0.05
     assert [done for _, done, _ in told] == list(range(361))
     assert {(doing, total) for doing, _, total in told} == {("ascending", 360)}

@@ -5,7 +5,7 @@ import pytest
 import torch
 from einops import rearrange
 from tasks.linear import LATENT, SHAPE, LinearG, linear_pair
-from torch import Tensor
+from torch import Tensor, nn
 
 from coopkit.builtin.langevin import Langevin
 from coopkit.errors import RunError
@@ -17,6 +17,7 @@ from coopkit.tasks.infer import (
     infer_latents,
     stable_step_size,
 )
+from coopkit.tasks.inpaint import InpaintingSettings, inpaint
 from coopkit.tasks.reconstruct import reconstruct
 from coopkit.tasks.trained import Trained
 
@@ -28,6 +29,15 @@ def posterior(pair: Trained, signal: Tensor, observed: Tensor) -> tuple[Tensor, 
     variance = pair.recipe.generator.architecture.noise_std**2
     precision = torch.eye(LATENT) + weight.T @ weight / variance
     return torch.linalg.solve(precision, weight.T @ off / variance), precision
+
+
+class TwofoldG(nn.Module):
+    """Each latent squared, and a tenth of it as it is, over and over."""
+
+    def forward(self, latents: Tensor) -> Tensor:
+        both = torch.cat([latents**2, latents / 10], 1)
+        entries = torch.arange(SHAPE[1] * SHAPE[2]) % both.shape[1]
+        return both[:, entries].reshape(-1, *SHAPE)
 
 
 @pytest.fixture
@@ -102,10 +112,31 @@ def test_ascent_reaches_the_mode_along_flat_directions(signals: Tensor):
 
 def test_the_first_ascent_begins_at_0_and_the_others_apart(pair: Trained, signals: Tensor):
     """A first step of Adam is as long as its rate in each entry."""
-    found = infer_latents(pair, signals, InferenceSettings(steps=0, ascent=1, chains=3))
-    torch.testing.assert_close(found[:, 0].abs(), torch.full((2, LATENT), 0.1), atol=1e-5, rtol=0)
+    settings = InferenceSettings(steps=1, ascent=1, chains=3, step_size=1e-4)
+    found = infer_latents(pair, signals, settings)
+    torch.testing.assert_close(found[:, 0].abs(), torch.full((2, LATENT), 0.1), atol=1e-3, rtol=0)
     assert found[:, 1:].std() > 0.5
     assert not found[:, 1].equal(found[:, 2])
+
+
+def test_the_highest_of_several_modes_comes_first():
+    """g(X) sees X squared, and a little of its sign: a mode near each root, one of them higher."""
+    pair = attrs.evolve(linear_pair(0.1), generator=TwofoldG())
+    latents = torch.tensor([[1.2, 0.8, -1.5], [-1.0, 1.3, 0.7], [-0.9, -1.1, -1.4]])
+    signals = drawn_from(pair, latents)
+    settings = InferenceSettings(steps=0, ascent=300, chains=9)
+    found = infer_latents(pair, signals, settings)
+    drawn = drawn_from(pair, found.flatten(0, 1)).reshape(3, 9, *SHAPE)
+    off = (drawn - signals[:, None]).flatten(2).square().sum(2) / 0.1**2
+    height = -(off + found.square().sum(2)) / 2
+    assert (height.diff(dim=1) <= 1e-3).all()
+    assert (height[:, 0] - height[:, -1] > 1).all()
+    torch.testing.assert_close(found[:, 0], latents, atol=0.02, rtol=0)
+    holes = torch.zeros(3, *SHAPE[1:], dtype=torch.bool)
+    holes[:, -1] = True
+    restored = inpaint(pair, signals, holes, InpaintingSettings(inference=settings))
+    torch.testing.assert_close(restored.signals, signals, atol=0.02, rtol=0)
+    assert (restored.chains.mean(1) - signals).abs().max() > 0.1
 
 
 def test_ascents_do_not_depend_on_each_other(pair: Trained, signals: Tensor):
