@@ -35,8 +35,8 @@ class Restored:
     """Signals whose occluded pixels were restored, in the units of training.
 
     Attributes:
-        signals: (n, channels, height, width), the mean of the chains, or what the highest of
-            several modes gives where latents were inferred by ascents alone; where Y is observed, Y.
+        signals: (n, channels, height, width), the mean of the chains, or, where latents
+            were inferred by ascents alone, what the highest mode gives; where Y is observed, Y.
         chains: (n, chains, channels, height, width), what each chain restored.
     """
 

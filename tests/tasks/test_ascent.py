@@ -44,7 +44,8 @@ def test_batches_are_told_and_end_where_one_would():
     parts, lower = ascend(
         lambda rows: Watched(mean[rows]), start, 120, 2, lambda *said: told.append(said)
     )
-    assert parts.equal(whole) and lower.equal(heights)
+    assert parts.equal(whole)
+    assert lower.equal(heights)
     assert (whole - mean).abs().max() < 0.05
     assert [done for _, done, _ in told] == list(range(361))
     assert {(doing, total) for doing, _, total in told} == {("ascending", 360)}
