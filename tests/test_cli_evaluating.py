@@ -10,10 +10,10 @@ import attrs
 import pytest
 import torch
 
-from coopkit.cli.evaluating import LEAST_FEATURES, table_of
+from coopkit.cli.evaluating import table_of
 from coopkit.errors import DataError
 from coopkit.recipe import Recipe
-from coopkit.statistics.features import coverage
+from coopkit.statistics.features import LEAST, coverage
 from coopkit.statistics.scales import Scale
 from coopkit.tasks.evaluate import evaluate
 from coopkit.tasks.trained import load
@@ -82,7 +82,7 @@ def test_a_feature_network_from_a_file(call: Call, folder: Path, tmp_path: Path)
     assert {"fid", "kid", "precision", "recall"} <= {line.split()[0] for line in said.splitlines()}
 
 
-@pytest.mark.parametrize(("n", "too_few"), [(1, True), (3, True), (LEAST_FEATURES, False)])
+@pytest.mark.parametrize(("n", "too_few"), [(1, True), (3, True), (LEAST, False)])
 def test_too_few_features_are_refused_before_anything_is_computed(
     call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch, n: int, too_few: bool
 ):
@@ -96,7 +96,7 @@ def test_too_few_features_are_refused_before_anything_is_computed(
     monkeypatch.setattr("coopkit.tasks.trained.load", None)
     status, _, told = call(folder, "-n", n, "--features", "means.pt2")
     assert status == 2
-    assert f"--features needs -n {LEAST_FEATURES} at least, not -n {n}" in told
+    assert f"--features needs -n {LEAST} at least, not -n {n}" in told
 
 
 def test_what_is_not_installed_is_said_before_anything_is_computed(

@@ -30,8 +30,6 @@ HELD_OUT = (
     "with its photograph all the same."
 )
 RESTORE = "Images whose occluded squares the generator restores, of no texture; 8 if left out."
-LEAST_FEATURES = 4
-"""Of each set: `coverage` asks for the third neighbour of each."""
 
 
 @click.command()
@@ -92,10 +90,10 @@ def check_comparable(n: int | None) -> None:
         click.UsageError: there would be too few for precision and recall.
         DataError: what computes FID and KID is not installed.
     """
-    from coopkit.statistics.features import metric_of
+    from coopkit.statistics.features import LEAST, metric_of
 
-    if n is not None and n < LEAST_FEATURES:
-        raise click.UsageError(f"--features needs -n {LEAST_FEATURES} at least, not -n {n}")
+    if n is not None and n < LEAST:
+        raise click.UsageError(f"--features needs -n {LEAST} at least, not -n {n}")
     metric_of("fid", "FrechetInceptionDistance")
 
 

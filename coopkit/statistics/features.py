@@ -13,6 +13,9 @@ from torch import Tensor, nn
 
 from coopkit.errors import DataError
 
+LEAST = 4
+"""Images of each set, at least: `coverage` asks for the third neighbour of each."""
+
 SUBSETS = 100
 """Subsets over which KID is the mean where the sets are larger than one."""
 

@@ -6,7 +6,8 @@ from typing import Any
 from torch import Tensor
 
 from coopkit.data import DataTable, Images, find_images, load_images, load_whole, to_signals
-from coopkit.errors import RunError
+from coopkit.errors import DataError, RunError
+from coopkit.statistics.features import LEAST
 from coopkit.statistics.networks import FeatureNetwork
 from coopkit.statistics.wavelets import SMALLEST
 from coopkit.streams import stream_seed
@@ -74,8 +75,9 @@ def evaluate(
         watch: told how far it is.
 
     Raises:
-        CoopkitError: there are not so many chains, what was drawn is not finite, the data are no
-            longer what they were, or the network does not give features.
+        CoopkitError: there are not so many chains, or too few images for features, what was drawn
+            is not finite, the data are no longer what they were, or the network does not give
+            features.
         ValueError: n is not positive.
     """
     table, mean = trained.recipe.data, trained.mean
@@ -84,6 +86,12 @@ def evaluate(
     others = None if held_out is None else read_held_out(trained, held_out)
     chains = USUAL if trained.chains is None or trained.generator else len(trained.chains)
     count = min(USUAL, chains) if n is None else n
+    real_ones = len(data if others is None else others)
+    if network is not None and min(count, real_ones) < LEAST:
+        raise DataError(
+            f"features need {LEAST} images of each set at least, not {count} drawn and {real_ones} "
+            "real ones"
+        )
     draw = partial(drawn_signals, seed=seed, steps=steps, watch=watch)
     signals = draw(trained, count)
     compared = Compared(shown(signals, mean), data, others, stream_seed(seed, "evaluation"))

@@ -337,3 +337,14 @@ def test_held_out_images_are_prepared_as_those_of_any_task(pairs: dict[str, Trai
 def test_held_out_images_that_are_not_there(pairs: dict[str, Trained]):
     with pytest.raises(CoopkitError, match=r"^images: 'nowhere' is no file, no folder"):
         evaluate(pairs["cooperative"], 2, held_out="nowhere")
+
+
+def test_too_few_images_for_features_are_refused_before_any_is_drawn(
+    pairs: dict[str, Trained], monkeypatch: pytest.MonkeyPatch
+):
+    network = FeatureNetwork(lambda images: images.mean(2).flatten(1), size=8)
+    monkeypatch.setattr("coopkit.tasks.evaluate.sample", None)
+    with pytest.raises(DataError, match="at least, not 9 drawn and 1 real ones"):
+        evaluate(pairs["cooperative"], 9, held_out="chelsea", network=network)
+    with pytest.raises(DataError, match="at least, not 3 drawn and"):
+        evaluate(pairs["cooperative"], 3, network=network)
