@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from coopkit.data import load_images, load_whole, to_signals
-from coopkit.errors import CoopkitError, RunError
+from coopkit.errors import CoopkitError, DataError, RunError
 from coopkit.recipe import Recipe
 from coopkit.statistics.features import fid
 from coopkit.statistics.neighbours import diversity, nearest, nearest_others
