@@ -120,7 +120,7 @@ class Means(torch.nn.Module):
     ("arguments", "message"),
     [
         (("--features", "none.pt"), "coopkit: the feature network none.pt is no file"),
-        (("--images", "nowhere"), "coopkit: images: 'nowhere' is no file, no folder"),
+        (("--images", "nowhere"), "coopkit: --images: 'nowhere' is no file, no folder"),
         (("--device", "gpu"), "the device 'gpu' cannot be used"),
     ],
 )

@@ -94,22 +94,35 @@ class ChainOptions:
         return CompletionSettings(steps=self.steps, chains=self.chains, step_size=self.step_size)
 
 
-inference_options = gathered(
-    "chains",
-    ChainOptions,
-    (
-        click.option("--steps", type=click.IntRange(min=0), default=1000, help="Of each chain."),
-        click.option("--chains", type=click.IntRange(min=1), default=1, help="Of each image."),
-        click.option("--step-size", type=POSITIVE, help="δ; one that suits if left out."),
-        click.option("--noise-std", type=POSITIVE, help="σ; the generator's if left out."),
-        click.option(
-            "--ascent",
-            type=click.IntRange(min=0),
-            default=0,
-            help="Steps of Adam towards the mode of X before the chains begin.",
+def inference_options(chains: int, used: str) -> Callable[[Command], Command]:
+    """Return a decorator that adds the options of inference to a command.
+
+    Args:
+        chains: of each image, if left out.
+        used: what is made of several.
+    """
+    counted = f"Of each image; {chains} if left out. {used}"
+    return gathered(
+        "chains",
+        ChainOptions,
+        (
+            click.option(
+                "--steps",
+                type=click.IntRange(min=0),
+                default=1000,
+                help="Of each chain; 1000 if left out.",
+            ),
+            click.option("--chains", type=click.IntRange(min=1), default=chains, help=counted),
+            click.option("--step-size", type=POSITIVE, help="δ; one that suits if left out."),
+            click.option("--noise-std", type=POSITIVE, help="σ; the generator's if left out."),
+            click.option(
+                "--ascent",
+                type=click.IntRange(min=0),
+                default=0,
+                help="Steps of Adam towards a mode of X before the chains begin.",
+            ),
         ),
-    ),
-)
+    )
 
 
 @attrs.frozen

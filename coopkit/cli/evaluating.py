@@ -60,6 +60,7 @@ def evaluate(
     Distances stand beside a floor, that of real images from each other, and a ceiling, that of
     noise like them from them.
     """
+    from coopkit.data import find_images
     from coopkit.statistics.networks import load_network
     from coopkit.tasks.evaluate import evaluate as measure
     from coopkit.tasks.trained import run_recipe
@@ -73,6 +74,8 @@ def evaluate(
         refuse_without("--features", "size", "values")
     else:
         check_comparable(how["n"])
+    if how["held_out"] is not None:
+        list(find_images(how["held_out"], "--images"))
     trained = load_with_prior(run_folder, device, prior)
     network = None if features is None else load_network(features, size, values, device)
     with watching() as watch:

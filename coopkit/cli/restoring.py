@@ -25,6 +25,7 @@ from coopkit.cli.results import (
     run_argument,
     seed_option,
 )
+from coopkit.errors import RunError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 @run_argument
 @images_option
 @click.option("--out", "folder", type=Path, help="A new folder; RUN/reconstruct if left out.")
-@inference_options
+@inference_options(chains=4, used="The closest counts.")
 @seed_option
 @device_option
 @prior_option
@@ -83,7 +84,7 @@ def reconstruct(
 @click.command()
 @occlusion_options
 @prior_option
-@inference_options
+@inference_options(chains=1, used="The mean restores; with --steps 0 the highest mode.")
 @click.option("--blend", is_flag=True, help="Carry what g(X) is off by at its border into a hole.")
 @click.option(
     "--revise",
@@ -112,6 +113,7 @@ def inpaint(
     mean absolute differences on the occluded pixels are written to a folder.
     """
     from coopkit.tasks.inpaint import InpaintingSettings
+    from coopkit.tasks.trained import run_recipe
 
     if by == "descriptor":
         useless = {
@@ -129,6 +131,9 @@ def inpaint(
     settings = InpaintingSettings(
         inference=chains.inference(), blend=blend, revision_steps=revision_steps
     )
+
+    if revision_steps and run_recipe(asked.run_folder).descriptor is None:
+        raise RunError(f"--revise is of no use: the run {asked.run_folder} has no descriptor")
 
     def by_generator(
         trained: "Trained", signals: "Tensor", holes: "Tensor", **how: Any

@@ -6,14 +6,21 @@ import attrs
 import torch
 from torch import Tensor
 
+from coopkit.data import to_signals
 from coopkit.statistics.features import coverage, fid, kid
-from coopkit.statistics.neighbours import diversity, nearest, nearest_others
+from coopkit.statistics.neighbours import distances, diversity
 from coopkit.statistics.networks import FeatureNetwork
 from coopkit.statistics.scales import Scale
 from coopkit.statistics.wasserstein import PATCH, swd, swd_scale
 from coopkit.statistics.wavelets import NOISES, texture_distance, texture_scale
 from coopkit.tasks.evaluation import Distance, Neighbours
 from coopkit.tasks.watching import Watch, tell
+
+AT_A_TIME = 1024
+"""Images of the training that are made signals at a time, which bounds the memory."""
+
+ROWS = 256
+"""Images of the training whose nearest others are looked for, at most."""
 
 
 @attrs.frozen(eq=False)
@@ -22,15 +29,19 @@ class Compared:
 
     Attributes:
         drawn: by "initial" and "revised".
-        data: of the training.
+        data: of the training, without mirror images, and no more than can be compared.
         others: held out, or None.
         seed: of all randomness.
+        seen: all that was trained on, as 8-bit pixels, mirror images after all others.
+        mirrored: whether there are mirror images among them.
     """
 
     drawn: dict[str, Tensor]
     data: Tensor
     others: Tensor | None
     seed: int
+    seen: Tensor
+    mirrored: bool = False
 
     @property
     def real(self) -> Tensor:
@@ -102,18 +113,33 @@ def corners(image: Tensor, pictures: Tensor) -> Tensor:
 
 
 def neighbours_of(compared: Compared) -> Neighbours:
-    """Return the medians of the distances to the nearest training image."""
-    drawn = {
-        name: float(nearest(images, compared.data).distance.median())
-        for name, images in compared.drawn.items()
-    }
+    """Return the medians of the distances to the nearest training image, of all there are.
+
+    Real images of the training are at most `ROWS`; an image's own mirror image is no other one.
+    """
+
+    def median(images: Tensor) -> float:
+        return float(distances_to(images, compared.seen).min(1).values.median())
+
+    drawn = {name: median(images) for name, images in compared.drawn.items()}
     real = None
+    originals = len(compared.seen) // (2 if compared.mirrored else 1)
     if compared.others is not None:
-        real = float(nearest(compared.others, compared.data).distance.median())
-    elif len(compared.data) > 1:
-        real = float(nearest_others(compared.data).distance.median())
+        real = median(compared.others)
+    elif originals > 1:
+        places = evenly(torch.arange(originals), ROWS)
+        apart = distances_to(to_signals(compared.seen[places]), compared.seen)
+        for own in range(0, len(compared.seen), originals):
+            apart[torch.arange(len(places)), places + own] = torch.inf
+        real = float(apart.min(1).values.median())
     ratio = {name: distance / real for name, distance in drawn.items()} if real else {}
     return Neighbours(drawn, real, ratio)
+
+
+def distances_to(images: Tensor, pixels: Tensor) -> Tensor:
+    """Return the distance of each image from each of the training's, given as 8-bit pixels."""
+    parts = torch.split(pixels, AT_A_TIME)
+    return torch.cat([distances(images, to_signals(part)) for part in parts], 1)
 
 
 def diversity_of(compared: Compared) -> dict[str, float]:

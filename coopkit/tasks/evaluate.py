@@ -57,7 +57,8 @@ def evaluate(
     from one image, is compared with that image as a whole, and drawn as large as it where the
     networks can be had at that size (see `at_size`) and the image has no more than 1024 x 1024
     pixels: the statistics of a small piece are those of the piece, real pieces included. Other data
-    are compared as a set.
+    are compared as a set. Mirror images (`data.mirror`) are no data of their own here: they only
+    count where the nearest training image is looked for.
 
     Args:
         trained: from `coopkit.load`.
@@ -82,19 +83,23 @@ def evaluate(
     """
     table, mean = trained.recipe.data, trained.mean
     watch("reading the data", 0, None)
-    data = read(trained)
+    images = read(trained)
+    seen, mirrored = images.pixels, table.mirror
+    originals = seen[: len(seen) // 2] if mirrored else seen
+    data = to_signals(evenly(originals, MOST))
     others = None if held_out is None else read_held_out(trained, held_out)
     chains = USUAL if trained.chains is None or trained.generator else len(trained.chains)
     count = min(USUAL, chains) if n is None else n
     real_ones = len(data if others is None else others)
-    if network is not None and min(count, real_ones) < LEAST:
+    if network is not None and 0 < min(count, real_ones) < LEAST:
         raise DataError(
-            f"features need {LEAST} images of each set at least, not {count} drawn and {real_ones} "
-            "real ones"
+            f"features need at least {LEAST} images of each set; there are {count} drawn and "
+            f"{real_ones} real"
         )
     draw = partial(drawn_signals, seed=seed, steps=steps, watch=watch)
     signals = draw(trained, count)
-    compared = Compared(shown(signals, mean), data, others, stream_seed(seed, "evaluation"))
+    drawing = stream_seed(seed, "evaluation")
+    compared = Compared(shown(signals, mean), data, others, drawing, seen, mirrored)
     real, recovery = texture_of(table, data), None
     if real is None:
         recovery = recovery_of(trained, compared, restore, watch)
@@ -120,8 +125,8 @@ def evaluate(
     )
 
 
-def read(trained: Trained) -> Tensor:
-    """Return the images that a run has seen, in [−1, 1].
+def read(trained: Trained) -> Images:
+    """Return the images that a run has seen.
 
     Raises:
         DataError: they cannot be read.
@@ -134,7 +139,7 @@ def read(trained: Trained) -> Tensor:
             f"data.source {table.source!r} gives other images than those that the run has seen; "
             "put them back to compare with them"
         )
-    return to_signals(evenly(images.pixels, MOST))
+    return images
 
 
 def read_held_out(trained: Trained, source: str) -> Tensor:
@@ -143,7 +148,7 @@ def read_held_out(trained: Trained, source: str) -> Tensor:
     Raises:
         DataError: they cannot be read.
     """
-    signals = read_given(trained, source).signals
+    signals = read_given(trained, source, "held_out").signals
     return evenly(signals.cpu() + trained.mean, MOST)
 
 

@@ -29,10 +29,9 @@ class InferenceSettings:
 
     Attributes:
         steps: l_G, of each chain; 0 leaves it where it begins.
-        chains: of each signal, each from its own X ~ N(0, I).
+        chains: of each signal, each from its own X ~ N(0, I) unless they climb first.
         ascent: steps of Adam up log p(X | Y) before the chains begin, the first of them from X = 0,
-            so that several may end at several modes. Where no steps follow, the highest mode of
-            each signal comes first. Langevin dynamics, whose step suits the
+            so that several may end at several modes. Langevin dynamics, whose step suits the
             steepest direction, needs very many to go far along flat ones; Adam has a step for each.
         step_size: δ of Langevin dynamics; None takes the sampler of the recipe's [inference], or,
             without that table and where anything else was changed, the δ that suits the
@@ -67,6 +66,8 @@ def infer_latents(
     watch: Watch = nobody,
 ) -> Tensor:
     """Return latents of signals, (n, chains, *latent): draws from p(X | Y), equation (13).
+
+    Of ascents alone they are no draws but modes, those of each signal from the highest down.
 
     Args:
         trained: from `coopkit.load`.
@@ -103,13 +104,13 @@ def infer_latents(
         chains = Chains(sampler, settings.steps, settings.batch, watch, "inferring latents")
         latents = chains.ends(latents, target_of, rng)
     if not bool(latents.isfinite().all()):
-        raise RunError(
-            "the inference of latents diverged; try a smaller step size, or a larger noise_std"
-        )
+        smaller = "a smaller step size, or " if settings.steps else ""
+        raise RunError(f"the inference of latents diverged; try {smaller}a larger noise_std")
     found = rearrange(latents, "(n chains) ... -> n chains ...", chains=every)
     if sampler is not None:
         return found
-    order = rearrange(heights, "(n chains) -> n chains", chains=every).argsort(1, descending=True)
+    heights = rearrange(heights, "(n chains) -> n chains", chains=every)
+    order = heights.argsort(dim=1, descending=True, stable=True)
     return found[torch.arange(len(found), device=found.device)[:, None], order]
 
 

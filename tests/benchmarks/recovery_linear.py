@@ -33,11 +33,10 @@ def restored(signals: Tensor, holes: Tensor, mean: Tensor, axes: Tensor, varianc
     return filled.reshape(signals.shape)
 
 
-def images_of(source: str) -> Tensor:
-    """Return the images of a folder as face-small reads them."""
-    return to_signals(
-        load_images(Recipe.read("face-small", [f"data.source='{source}'"]).data).pixels
-    )
+def images_of(source: str, *changes: str) -> Tensor:
+    """Return the images of a folder as face-small reads them, with their mirror images."""
+    table = Recipe.read("face-small", [f"data.source='{source}'", *changes]).data
+    return to_signals(load_images(table).pixels)
 
 
 @click.command()
@@ -45,7 +44,8 @@ def images_of(source: str) -> Tensor:
 @click.argument("held_out", type=click.Path(path_type=Path, exists=True))
 def main(train: Path, held_out: Path) -> None:
     """Print the errors on the first 100 images HELD_OUT of models of the images in TRAIN."""
-    observed, given = images_of(str(train)), images_of(str(held_out))[:100]
+    observed = images_of(str(train))
+    given = images_of(str(held_out), "data.mirror=false")[:100]
     flat, mean = observed.flatten(1), observed.flatten(1).mean(0)
     torch.manual_seed(0)
     _, spreads, directions = torch.svd_lowrank(flat - mean, q=max(COMPONENTS), niter=3)

@@ -12,7 +12,9 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+import attrs
 import click
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -145,7 +147,10 @@ def picture(trained: Trained) -> Image.Image:
     drawn = sample(trained, count)
     shown = drawn.initial if drawn.revised is None else drawn.revised
     if count != TEXTURES:
-        shown = no_copies(shown + trained.mean, load_images(data))[:OTHERS] - trained.mean
+        shown = (
+            no_copies(shown + trained.mean, load_images(attrs.evolve(data, mirror=False)))[:OTHERS]
+            - trained.mean
+        )
     panels["S1" if drawn.revised is None else "S2"] = shown
     return draw_sheet(panels, trained.mean, columns=None if count == TEXTURES else OTHERS // 2)
 
@@ -154,7 +159,8 @@ def no_copies(drawn: Tensor, images: Images) -> Tensor:
     """Return those of the signals that do not show a photograph, which may not be shown."""
     photographs = to_signals(images.pixels)
     apart = nearest_others(evenly(photographs, PHOTOGRAPHS)).distance.median()
-    return drawn[nearest(drawn, photographs).distance >= COPY * apart]
+    both = torch.cat([photographs, photographs.flip(-1)])
+    return drawn[nearest(drawn, both).distance >= COPY * apart]
 
 
 def number(value: float | None) -> str:

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from coopkit.data import load_images, load_whole, to_signals
+from coopkit.data import load_images, load_whole, to_pixels, to_signals
 from coopkit.errors import CoopkitError, DataError, RunError
 from coopkit.recipe import Recipe
 from coopkit.statistics.features import fid
@@ -135,6 +135,25 @@ def test_energies_are_of_the_prepared_network(pairs: dict[str, Trained]):
     revised = energies(pair, sample(pair, 3).revised).energy.mean()
     assert found.drawn["revised"] == pytest.approx(float(revised), rel=1e-5)
     assert {"drawing signals", "revising signals", "energies"} <= set(told)
+
+
+def test_mirror_images_count_as_seen_and_as_nothing_else(tmp_path: Path):
+    """An image is no other one than its mirror image, and a mirrored copy is a copy."""
+    pair = train("cooperative", tmp_path, "data.mirror=true", "data.crop=random", "data.crops=5")
+    both = to_signals(load_images(pair.recipe.data, pair.recipe.seed).pixels)
+    data = both[: len(both) // 2]
+    found = evaluate(pair, 4)
+    drawn = shown(pair, sample(pair, 4).revised)
+    near = float(nearest(drawn, both).distance.median())
+    assert near < float(nearest(drawn, data).distance.median())
+    assert found.neighbours.drawn["revised"] == pytest.approx(near)
+    rows = []
+    for own in range(len(data)):
+        others = [k for k in range(len(both)) if k % len(data) != own]
+        rows.append(nearest(data[own : own + 1], both[others]).distance)
+    assert found.neighbours.real == pytest.approx(float(torch.cat(rows).median()))
+    assert found.distance.scale == swd_scale(data, SEED)
+    assert found.diversity["revised"] == pytest.approx(diversity(drawn, data))
 
 
 def test_held_out_images_are_what_is_held_against(pairs: dict[str, Trained], tmp_path: Path):
@@ -297,7 +316,9 @@ def test_precision_is_of_what_is_drawn_and_recall_of_the_data():
     data = torch.linspace(-1, 1, 12)[:, None, None, None].expand(-1, 1, 8, 8)
     copies = data[5:6].expand(6, -1, -1, -1)
     network = FeatureNetwork(lambda images: images.mean((2, 3)), size=8)
-    found = features_of(Compared({"initial": copies}, data, None, 0), network, nobody)["initial"]
+    found = features_of(
+        Compared({"initial": copies}, data, None, 0, to_pixels(data)), network, nobody
+    )["initial"]
     assert found["precision"] == 1
     assert found["recall"] == pytest.approx(1 / 12)
 
@@ -335,7 +356,7 @@ def test_held_out_images_are_prepared_as_those_of_any_task(pairs: dict[str, Trai
 
 
 def test_held_out_images_that_are_not_there(pairs: dict[str, Trained]):
-    with pytest.raises(CoopkitError, match=r"^images: 'nowhere' is no file, no folder"):
+    with pytest.raises(CoopkitError, match=r"^held_out: 'nowhere' is no file, no folder"):
         evaluate(pairs["cooperative"], 2, held_out="nowhere")
 
 
@@ -344,7 +365,9 @@ def test_too_few_images_for_features_are_refused_before_any_is_drawn(
 ):
     network = FeatureNetwork(lambda images: images.mean(2).flatten(1), size=8)
     monkeypatch.setattr("coopkit.tasks.evaluate.sample", None)
-    with pytest.raises(DataError, match="at least, not 9 drawn and 1 real ones"):
+    with pytest.raises(
+        DataError, match="at least 4 images of each set; there are 9 drawn and 1 real"
+    ):
         evaluate(pairs["cooperative"], 9, held_out="chelsea", network=network)
-    with pytest.raises(DataError, match="at least, not 3 drawn and"):
+    with pytest.raises(DataError, match="there are 3 drawn and"):
         evaluate(pairs["cooperative"], 3, network=network)

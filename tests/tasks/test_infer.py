@@ -146,6 +146,26 @@ def test_ascents_do_not_depend_on_each_other(pair: Trained, signals: Tensor):
     torch.testing.assert_close(whole[1:], infer_latents(pair, signals[1:], settings))
 
 
+def test_modes_are_ordered_across_batches_and_with_hidden_pixels():
+    pair = attrs.evolve(linear_pair(0.1), generator=TwofoldG())
+    signals = drawn_from(pair, torch.tensor([[1.2, 0.8, -1.5], [-1.0, 1.3, 0.7]]))
+    observed = torch.ones_like(signals, dtype=torch.bool)
+    observed[..., -1, :] = False
+    settings = InferenceSettings(steps=0, ascent=300, chains=5)
+    whole = infer_latents(pair, signals, settings, observed=observed)
+    parts = infer_latents(pair, signals, attrs.evolve(settings, batch=3), observed=observed)
+    torch.testing.assert_close(parts, whole, atol=1e-4, rtol=0)
+    drawn = drawn_from(pair, whole.flatten(0, 1)).reshape(2, 5, *SHAPE)
+    off = (drawn - signals[:, None])[..., :-1, :].flatten(2).square().sum(2) / 0.1**2
+    assert ((off + whole.square().sum(2)).diff(dim=1) >= -1e-3).all()
+
+
+def test_what_diverges_in_an_ascent_is_not_told_of_step_sizes(pair: Trained, signals: Tensor):
+    settings = InferenceSettings(steps=0, ascent=3, noise_std=1e-30)
+    with pytest.raises(RunError, match="diverged; try a larger noise_std$"):
+        infer_latents(pair, signals, settings)
+
+
 def test_latents_that_would_know_nothing_are_refused():
     with pytest.raises(ValueError, match="steps = 0 without an ascent"):
         InferenceSettings(steps=0)
