@@ -133,7 +133,7 @@ def test_reconstruct_infers_by_its_seed_and_its_prior(
     call: Call, runs: Path, images: str, fitted: Trained
 ):
     signals = read_given(fitted, images).signals
-    plain, settings = load(runs / "generator"), InferenceSettings(steps=4)
+    plain, settings = load(runs / "generator"), InferenceSettings(steps=4, chains=4)
     expected = {
         (prior, seed): reconstruct(trained, signals, settings, seed=seed).error.tolist()
         for prior, trained in (("fitted", fitted), ("standard", plain))

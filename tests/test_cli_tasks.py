@@ -379,7 +379,7 @@ def test_chains_without_steps(
 def test_reconstruct_at_the_mode(call: Call, tmp_path: Path, runs: Path):
     pair = load(runs / "generator")
     given = read_given(pair, runs / "images")
-    asked = InferenceSettings(steps=0, ascent=20)
+    asked = InferenceSettings(steps=0, ascent=20, chains=4)
     expected = reconstruct(pair, given.signals, asked).error
     arguments = ("reconstruct", "@generator", "--images", "@images", "--out", "x")
     assert call(*arguments, "--steps", "0", "--ascent", "20")[0] == 0
@@ -413,6 +413,10 @@ def test_what_the_descriptor_has_no_use_for(call: Call, tmp_path: Path, option: 
         (("sample", "@generator", "--steps", "3"), "no descriptor to revise by"),
         (("interpolate", "@generator", "--steps", "0"), "no descriptor to revise by"),
         (("evaluate", "@generator", "--steps", "3"), "no descriptor to revise by"),
+        (
+            ("inpaint", "@generator", "--images", "brick", "--mask", "2", "--revise", "1"),
+            "--revise is of no use: the run",
+        ),
         (
             ("interpolate", "@generator", "-n", "4", "--images", "@images/0.png", "@images/1.png"),
             "-n is of no use with --images",
