@@ -52,7 +52,7 @@ class DataTable:
         crop: "center" takes one crop of each image, "random" takes `crops` at random places drawn
             once from the run's seed, "grid" takes all that fit side by side.
         crops: random crops of each image.
-        mirror: every crop, left and right exchanged, is an example, too; they come after all others.
+        mirror: every crop, left and right exchanged, is an example, too, after all others.
         subtract_mean: subtract the mean of all pixels of the data set, one number.
         workers: threads that read and decode; the result does not depend on it.
     """

@@ -162,7 +162,7 @@ def test_modes_are_ordered_across_batches_and_with_hidden_pixels():
 
 def test_what_diverges_in_an_ascent_is_not_told_of_step_sizes(pair: Trained, signals: Tensor):
     settings = InferenceSettings(steps=0, ascent=3, noise_std=1e-30)
-    with pytest.raises(RunError, match="diverged; try a larger noise_std$"):
+    with pytest.raises(RunError, match=r"diverged; try a larger noise_std$"):
         infer_latents(pair, signals, settings)
 
 
