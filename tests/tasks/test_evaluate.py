@@ -19,7 +19,7 @@ from coopkit.statistics.wasserstein import swd, swd_scale
 from coopkit.statistics.wavelets import texture_distance, texture_scale
 from coopkit.streams import stream_seed
 from coopkit.targets import RevisionTarget, frozen
-from coopkit.tasks.comparing import Compared, features_of
+from coopkit.tasks.comparing import Compared, features_of, neighbours_of
 from coopkit.tasks.energy import energies
 from coopkit.tasks.evaluate import evaluate
 from coopkit.tasks.given import read_given
@@ -135,6 +135,17 @@ def test_energies_are_of_the_prepared_network(pairs: dict[str, Trained]):
     revised = energies(pair, sample(pair, 3).revised).energy.mean()
     assert found.drawn["revised"] == pytest.approx(float(revised), rel=1e-5)
     assert {"drawing signals", "revising signals", "energies"} <= set(told)
+
+
+def test_an_image_is_no_other_one_than_its_mirror_image():
+    """Of a bright, a grey and a dark image, each nearest to its own mirror image."""
+    data = torch.tensor([-0.6, 0.0, 0.9])[:, None, None, None].repeat(1, 1, 8, 8)
+    data[..., :4] += 0.05
+    seen = to_pixels(torch.cat([data, data.flip(-1)]))
+    drawn = {"initial": data[:1].flip(-1)}
+    found = neighbours_of(Compared(drawn, data, None, 0, seen, mirrored=True))
+    assert found.drawn["initial"] < 0.01
+    assert found.real == pytest.approx(0.6, abs=0.01)
 
 
 def test_mirror_images_count_as_seen_and_as_nothing_else(tmp_path: Path):
