@@ -200,9 +200,9 @@ def restored(runs: list[Path]) -> list[str]:
 
 
 def updated(old: Sequence[str], new: Sequence[str]) -> list[str]:
-    """Return the lines of a table with the rows of new runs put in, the others as they were."""
+    """Return the lines of a table with the rows of new runs put in, by the names of the runs."""
     heading, rows = list(new[:2]), {row.split(" | ")[0]: row for row in [*old[2:], *new[2:]]}
-    return [*heading, *rows.values()]
+    return [*heading, *sorted(rows.values())]
 
 
 @click.command()
