@@ -36,7 +36,7 @@ FREE = ("brick", "grass", "gravel")
 """Photographs that may be shown."""
 TEXTURES, OTHERS = 4, 10
 """Signals shown of a texture, as large as its photograph, and of anything else."""
-COPY = 0.4
+COPY = 0.5
 """What is nearer to a photograph than this, in distances between photographs, would show it."""
 PHOTOGRAPHS = 1024
 """Photographs whose distances from each other are computed, at most."""
