@@ -41,6 +41,14 @@ def test_a_run_prepares_its_networks_and_says_so(tmp_path: Path):
     assert said["fast descriptor"] == said["fast generator"] == "prepared"
 
 
+def test_what_follows_a_schedule_is_said_of_both_ends(tmp_path: Path):
+    linear = "{schedule='linear', start=0.02, end=0.01, iterations=1}"
+    trained(tmp_path, f"revision.step_size={linear}", "run.iterations=2")
+    said = describe_run(tmp_path)["revision"]
+    assert said.startswith("Langevin(step_size=0.02,")
+    assert said.endswith(" steps; at the end step_size 0.01")
+
+
 def test_one_key_switches_it_off(tmp_path: Path):
     ended = trained(tmp_path, "run.fast=off")
     assert ended.preparation is None

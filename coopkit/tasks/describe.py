@@ -8,6 +8,7 @@ from pathlib import Path
 from coopkit.checkpoint import CHECKPOINTS, list_checkpoints
 from coopkit.errors import RunError
 from coopkit.folder import ENVIRONMENT_FILE, FAST_FILE, START
+from coopkit.tables import values_at
 from coopkit.tasks.trained import run_recipe
 from coopkit.watchers.files import read_metrics
 
@@ -26,9 +27,12 @@ def describe_run(folder: Path) -> dict[str, str]:
             optimizer = network.optimizer.table.name
             said[kind] = f"{network.architecture.name}, trained by {optimizer}"
     if recipe.revision is not None:
-        said["revision"] = (
-            f"{recipe.revision.sampler.table}, {recipe.revision.steps.table.steps} steps"
-        )
+        sampler, steps = recipe.revision.sampler, recipe.revision.steps
+        said["revision"] = f"{sampler.table}, {steps.table.steps} steps"
+        last = recipe.run.iterations - 1
+        for followed in (sampler, steps):
+            for name, value in values_at(followed.table, followed.schedules, last).items():
+                said["revision"] += f"; at the end {name} {value:.3g}"
     if recipe.start_recipe is not None:
         done = iterations_done(read_metrics(folder / START))
         total = recipe.start_recipe.run.iterations
