@@ -59,11 +59,12 @@ def test_mean_of_all_pixels_is_subtracted(tmp_path: Path):
     assert abs(images.mean) > 1e-4
 
 
-def test_mirror_images_come_after_all_others(tmp_path: Path):
-    noise(8, 12, 3, seed=1).save(tmp_path / "a.png")
-    noise(8, 12, 3, seed=2).save(tmp_path / "b.png")
-    plain = read(tmp_path, crop="random", crops=2)
-    images = read(tmp_path, crop="random", crops=2, mirror=True)
+@pytest.mark.parametrize("cropped", [{"crop": "random", "crops": 2}, {"crop": "grid"}])
+def test_mirror_images_come_after_all_others(tmp_path: Path, cropped: dict[str, Any]):
+    noise(8, 16, 3, seed=1).save(tmp_path / "a.png")
+    noise(8, 16, 3, seed=2).save(tmp_path / "b.png")
+    plain, images = read(tmp_path, **cropped), read(tmp_path, mirror=True, **cropped)
+    assert len(images) == 8
     assert torch.equal(images.pixels[:4], plain.pixels)
     for place in range(4):
         mirrored = Image.fromarray(np.moveaxis(plain.pixels[place].numpy(), 0, -1))
