@@ -1,6 +1,7 @@
 """Whether samples are copies of the data, and whether they differ from each other."""
 
 import math
+from collections.abc import Callable
 
 import attrs
 import torch
@@ -8,6 +9,11 @@ from torch import Tensor
 
 from coopkit.errors import DataError
 from coopkit.measures import spread
+
+CHUNK = 1024
+"""Images of the data at a time, which bounds the memory."""
+
+Prepare = Callable[[Tensor], Tensor]
 
 
 @attrs.frozen(eq=False)
@@ -23,31 +29,60 @@ class Nearest:
     distance: Tensor
 
 
-def nearest(images: Tensor, data: Tensor, chunk: int = 1024) -> Nearest:
+def as_they_are(images: Tensor) -> Tensor:
+    """Return images."""
+    return images
+
+
+def nearest(
+    images: Tensor, data: Tensor, chunk: int = CHUNK, prepare: Prepare = as_they_are
+) -> Nearest:
     """Return the nearest image of the data to each image.
 
     Args:
         images: (n, ...).
         data: (m, ...), of the same shape each.
         chunk: images of the data at a time, which bounds the memory.
+        prepare: makes images of a chunk of the data, which may be kept as something smaller.
 
     Raises:
         DataError: the shapes differ, or the data are empty.
     """
     check_alike(images, data)
-    parts = [distances(images, part) for part in torch.split(data, chunk)]
-    return closest(torch.cat(parts, 1))
+    return closest(in_chunks(images, data, chunk, prepare))
 
 
-def nearest_others(data: Tensor) -> Nearest:
-    """Return the nearest other image of the data to each of them, (m, ...), m ≥ 2.
+def nearest_others(
+    data: Tensor,
+    places: Tensor | None = None,
+    copies: int = 1,
+    prepare: Prepare = as_they_are,
+) -> Nearest:
+    """Return the nearest other image of the data to each of them, or to those at some places.
+
+    Args:
+        data: (copies · m, ...), m ≥ 2: all images, then a copy of each in the same order, and so
+            on; a copy of an image is no other one.
+        places: below m; all of them if left out.
+        copies: how often each image is among them, changed or not.
+        prepare: as `nearest` has it.
 
     Raises:
         DataError: there are fewer than two.
     """
-    if len(data) < 2:
+    originals = len(data) // copies
+    if originals < 2:
         raise DataError("a set of one image has no other that could be near it")
-    return closest(distances(data, data).fill_diagonal_(torch.inf))
+    places = torch.arange(originals) if places is None else places
+    table = in_chunks(prepare(data[places]), data, CHUNK, prepare)
+    for first in range(0, len(data), originals):
+        table[torch.arange(len(places)), places + first] = torch.inf
+    return closest(table)
+
+
+def in_chunks(images: Tensor, data: Tensor, chunk: int, prepare: Prepare) -> Tensor:
+    """Return the distance of each image from each of the data, so many of them at a time."""
+    return torch.cat([distances(images, prepare(part)) for part in torch.split(data, chunk)], 1)
 
 
 def closest(table: Tensor) -> Nearest:

@@ -8,16 +8,13 @@ from torch import Tensor
 
 from coopkit.data import to_signals
 from coopkit.statistics.features import coverage, fid, kid
-from coopkit.statistics.neighbours import distances, diversity
+from coopkit.statistics.neighbours import diversity, nearest, nearest_others
 from coopkit.statistics.networks import FeatureNetwork
 from coopkit.statistics.scales import Scale
 from coopkit.statistics.wasserstein import PATCH, swd, swd_scale
 from coopkit.statistics.wavelets import NOISES, texture_distance, texture_scale
 from coopkit.tasks.evaluation import Distance, Neighbours
 from coopkit.tasks.watching import Watch, tell
-
-AT_A_TIME = 1024
-"""Images of the training that are made signals at a time, which bounds the memory."""
 
 ROWS = 256
 """Images of the training whose nearest others are looked for, at most."""
@@ -118,28 +115,20 @@ def neighbours_of(compared: Compared) -> Neighbours:
     Real images of the training are at most `ROWS`; an image's own mirror image is no other one.
     """
 
-    def median(images: Tensor) -> float:
-        return float(distances_to(images, compared.seen).min(1).values.median())
+    seen, copies = compared.seen, 2 if compared.mirrored else 1
 
-    drawn = {name: median(images) for name, images in compared.drawn.items()}
+    def from_seen(images: Tensor) -> float:
+        return float(nearest(images, seen, prepare=to_signals).distance.median())
+
+    drawn = {name: from_seen(images) for name, images in compared.drawn.items()}
     real = None
-    originals = len(compared.seen) // (2 if compared.mirrored else 1)
     if compared.others is not None:
-        real = median(compared.others)
-    elif originals > 1:
-        places = evenly(torch.arange(originals), ROWS)
-        apart = distances_to(to_signals(compared.seen[places]), compared.seen)
-        for own in range(0, len(compared.seen), originals):
-            apart[torch.arange(len(places)), places + own] = torch.inf
-        real = float(apart.min(1).values.median())
+        real = from_seen(compared.others)
+    elif len(seen) > copies:
+        places = evenly(torch.arange(len(seen) // copies), ROWS)
+        real = float(nearest_others(seen, places, copies, to_signals).distance.median())
     ratio = {name: distance / real for name, distance in drawn.items()} if real else {}
     return Neighbours(drawn, real, ratio)
-
-
-def distances_to(images: Tensor, pixels: Tensor) -> Tensor:
-    """Return the distance of each image from each of the training's, given as 8-bit pixels."""
-    parts = torch.split(pixels, AT_A_TIME)
-    return torch.cat([distances(images, to_signals(part)) for part in parts], 1)
 
 
 def diversity_of(compared: Compared) -> dict[str, float]:
