@@ -186,9 +186,14 @@ def build_algorithm(
     )
 
 
+def begins_at_components(recipe: Recipe) -> bool:
+    """Whether there are latents of Algorithm 2, and they begin at principal components."""
+    return recipe.algorithm == "generator" and recipe.run.latents == "components"
+
+
 def begin_latents(recipe: Recipe, images: Images, algorithm: Algorithm) -> None:
     """Put the latents of Algorithm 2 where the recipe has them begin, if not at N(0, I)."""
-    if recipe.algorithm == "generator" and recipe.run.latents == "components":
+    if begins_at_components(recipe):
         memory, seed = algorithm.memory, stream_seed(recipe.seed, "components")
         drawn = memory["latents"]
         memory["latents"] = component_latents(images.signals, len(images), drawn, seed)

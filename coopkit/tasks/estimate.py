@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.func import functional_call
 
-from coopkit.building import build_network
+from coopkit.building import begins_at_components, build_network
 from coopkit.data import load_images
 from coopkit.fast import cached_choices
 from coopkit.fast.chunks import chunk_within
@@ -78,7 +78,7 @@ def estimate(recipe: Recipe) -> Estimate:
         rows = batch + chains if descriptor else chains
         update = f"D2, {rows} signals" if descriptor else f"G2, {rows} signals"
         stages[update] = training(network, torch.zeros(rows, *entry))
-    if recipe.algorithm == "generator" and recipe.run.latents == "components":
+    if begins_at_components(recipe):
         stages["components"] = fitting_bytes(len(images), signals[0].numel())
     keeping = recipe.run.fast == "auto" and keeps_memory()
     return Estimate(kept, stages, ALLOCATOR if keeping else 0.0)

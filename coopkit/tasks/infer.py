@@ -94,11 +94,10 @@ def infer_latents(
     def target_of(rows: slice) -> Target:
         return InferenceTarget(g, known[0][rows], std, *(x[rows] for x in known[1:]))
 
-    start = torch.randn((len(signals), every, *latent_shape), generator=rng, device=rng.device)
+    count = len(signals) * every
+    latents = torch.randn((count, *latent_shape), generator=rng, device=rng.device)
     if settings.ascent:
-        start[:, 0] = 0
-    latents = rearrange(start, "n chains ... -> (n chains) ...")
-    if settings.ascent:
+        latents[::every] = 0
         latents, heights = ascend(target_of, latents, settings.ascent, settings.batch, watch)
     if sampler is not None:
         chains = Chains(sampler, settings.steps, settings.batch, watch, "inferring latents")
