@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from coopkit.tasks.watching import Watch
 
 PATHS = ("linear", "spherical")
+"""Written out, because the module that has them loads torch."""
 
 ASCENT, ASCENTS = 300, 8
 """Steps to a mode of the latents of a given image, and how many climb, of which the best counts."""
-"""Written out, because the module that has them loads torch."""
 
 
 class Size(click.ParamType[tuple[int, int]]):

@@ -17,6 +17,7 @@ from coopkit.cli.console import out, say, watching, write_json
 from coopkit.cli.folders import FIGURES, SHEET, results
 from coopkit.cli.restored import SHOWN, as_asked, errors_of, save_pictures, table_of, white_of
 from coopkit.cli.results import (
+    check_steps,
     device_option,
     images_option,
     load_with_prior,
@@ -25,7 +26,6 @@ from coopkit.cli.results import (
     run_argument,
     seed_option,
 )
-from coopkit.errors import RunError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -113,7 +113,6 @@ def inpaint(
     mean absolute differences on the occluded pixels are written to a folder.
     """
     from coopkit.tasks.inpaint import InpaintingSettings
-    from coopkit.tasks.trained import run_recipe
 
     if by == "descriptor":
         useless = {
@@ -132,8 +131,7 @@ def inpaint(
         inference=chains.inference(), blend=blend, revision_steps=revision_steps
     )
 
-    if revision_steps and run_recipe(asked.run_folder).descriptor is None:
-        raise RunError(f"--revise is of no use: the run {asked.run_folder} has no descriptor")
+    check_steps(asked.run_folder, revision_steps or None, "--revise")
 
     def by_generator(
         trained: "Trained", signals: "Tensor", holes: "Tensor", **how: Any

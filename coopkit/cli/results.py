@@ -43,8 +43,13 @@ def check_file(option: str, path: Path) -> None:
         raise RunError(f"{option} {path} cannot be written: {error.strerror}") from error
 
 
-def check_steps(run_folder: Path, steps: int | None) -> None:
+def check_steps(run_folder: Path, steps: int | None, asked: str = "--steps") -> None:
     """Refuse revision steps where nothing revises, before anything is computed.
+
+    Args:
+        run_folder: of the run.
+        steps: None where no revision is asked for.
+        asked: the option that asks for them.
 
     Raises:
         RunError: there is no run, or it has no descriptor.
@@ -52,7 +57,7 @@ def check_steps(run_folder: Path, steps: int | None) -> None:
     from coopkit.tasks.trained import run_recipe
 
     if run_recipe(run_folder).descriptor is None and steps is not None:
-        raise RunError(f"--steps is of no use: the run {run_folder} has no descriptor to revise by")
+        raise RunError(f"{asked} is of no use: the run {run_folder} has no descriptor to revise by")
 
 
 def refuse_without(needed: str, *names: str) -> None:

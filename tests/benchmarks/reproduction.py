@@ -147,10 +147,8 @@ def picture(trained: Trained) -> Image.Image:
     drawn = sample(trained, count)
     shown = drawn.initial if drawn.revised is None else drawn.revised
     if count != TEXTURES:
-        shown = (
-            no_copies(shown + trained.mean, load_images(attrs.evolve(data, mirror=False)))[:OTHERS]
-            - trained.mean
-        )
+        photographs = load_images(attrs.evolve(data, mirror=False))
+        shown = no_copies(shown + trained.mean, photographs)[:OTHERS] - trained.mean
     panels["S1" if drawn.revised is None else "S2"] = shown
     return draw_sheet(panels, trained.mean, columns=None if count == TEXTURES else OTHERS // 2)
 
