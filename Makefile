@@ -7,7 +7,7 @@ DEMO ?=
 TESTS ?=
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 
-.PHONY: demo test lint format docs bench samplers samplers-blackjax power false-alarms public packages clean
+.PHONY: demo test lint format docs bench samplers samplers-blackjax reproduction power false-alarms public packages clean
 
 demo: $(VENV)/.coopkit
 	$(BIN)/coopkit run quickstart --out runs/demo --overwrite $(DEMO)
@@ -41,6 +41,9 @@ samplers-blackjax: $(VENV)/.development
 
 packages: $(VENV)/.development
 	$(BIN)/python tests/packages.py
+
+reproduction: $(VENV)/.development
+	PYTHONPATH=tests $(BIN)/python tests/benchmarks/reproduction.py $(RUNS)
 
 power: $(VENV)/.development
 	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python tests/testing/power.py

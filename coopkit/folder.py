@@ -52,8 +52,8 @@ def check_folder(recipe: Recipe, folder: Path, resume: bool, overwrite: bool) ->
     changed = sorted(differences(Recipe.read(stored).raw, recipe.raw))
     if changed:
         raise RunError(
-            f"{folder} was begun with another recipe: {', '.join(changed)} differ; only what "
-            "[run] says of iterations, sheets and checkpoints may change on the way; "
+            f"{folder} was begun with another recipe: {', '.join(changed)} differ; only "
+            f"{', '.join(sorted(FREE_ON_RESUME))} may change on the way; "
             f"coopkit run {folder} --resume takes the recipe that is in the folder"
         )
     return list_checkpoints(folder / CHECKPOINTS)

@@ -14,6 +14,7 @@ from coopkit.conversion import convert, one_line, quoted
 from coopkit.data import DataTable
 from coopkit.errors import RecipeError, did_you_mean
 from coopkit.iterations import Settings
+from coopkit.optimizers import Capped
 from coopkit.overrides import apply_overrides
 from coopkit.sections import (
     Chain,
@@ -21,6 +22,8 @@ from coopkit.sections import (
     Network,
     ReconstructionTable,
     RunTable,
+    StartTable,
+    Steps,
     resolve,
     structure_section,
 )
@@ -43,6 +46,17 @@ TABLES: dict[str, tuple[str, ...]] = {
         "run",
     ),
 }
+KEYS: dict[str, type[Any]] = {
+    "data": DataTable,
+    "draft": DraftTable,
+    "reconstruction": ReconstructionTable,
+    "run": RunTable,
+    "start": StartTable,
+    "steps": Steps,
+    "capped": Capped,
+}
+"""Classes whose fields are the keys of coopkit's own tables; others are those of plugins."""
+
 OPTIONAL: dict[str, dict[str, Raw]] = {
     "descriptor": {},
     "generator": {"reconstruction": {}},

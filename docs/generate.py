@@ -13,26 +13,13 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-from coopkit.data import DataTable
-from coopkit.optimizers import Capped
 from coopkit.plugins import load
-from coopkit.recipe import packaged_recipes
+from coopkit.recipe import KEYS, packaged_recipes
 from coopkit.reference import fields_of, first_line
-from coopkit.sections import DraftTable, ReconstructionTable, RunTable, StartTable, Steps
 
 PACKAGE = Path(__file__).parent.parent / "coopkit"
 REFERENCE = "recipes.md"
 MARKER = re.compile(r"^<!-- (\w+): ([\w ]+) -->$", re.MULTILINE)
-
-TABLES: dict[str, type[Any]] = {
-    "data": DataTable,
-    "draft": DraftTable,
-    "reconstruction": ReconstructionTable,
-    "run": RunTable,
-    "start": StartTable,
-    "steps": Steps,
-    "capped": Capped,
-}
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -74,7 +61,7 @@ def fill(markdown: str) -> str:
 
 def write_table(name: str) -> str:
     """Return the keys of one of the recipe's own tables."""
-    return table_of(TABLES[name])
+    return table_of(KEYS[name])
 
 
 def write_plugins(kind: str) -> str:

@@ -50,6 +50,18 @@ def test_packaged_recipe_is_shown_to_copy(call: Call):
     assert call("recipes", "show", "quickstart") == (0, packaged_recipes()["quickstart"], "")
 
 
+def test_keys_of_the_tables_that_are_no_plugins_are_shown(call: Call):
+    for table, key, meaning in [
+        ("run", "keep_checkpoints", "how many of the newest"),
+        ("data", "source", "a file"),
+        ("steps", "steps", "required"),
+    ]:
+        status, said, _ = call("recipes", "keys", table)
+        (line,) = [line for line in said.splitlines() if line.startswith(f"{key} ")]
+        assert status == 0
+        assert meaning in line
+
+
 def test_plugins_are_listed(call: Call):
     status, said, _ = call("plugins")
     assert status == 0
@@ -105,6 +117,7 @@ def test_name_of_two_kinds_is_shown_twice(call: Call):
         ("info nowhere", "nowhere holds no run"),
         ("plugins show langvin", "no plugin supplies 'langvin'; did you mean 'langevin'?"),
         ("recipes show quickstrat", "did you mean 'quickstart'?"),
+        ("recipes keys rum", "no table is called 'rum'; did you mean 'run'?"),
     ],
 )
 def test_mistake_is_answered_with_one_sentence(

@@ -1,5 +1,7 @@
 """The commands that list what there is: recipes, and what plugins supply."""
 
+from typing import Any
+
 import click
 from rich.table import Table
 
@@ -37,6 +39,22 @@ def show_recipe(name: str) -> None:
     click.echo(known[name], nl=False)
 
 
+@recipes.command("keys")
+@click.argument("table")
+def show_keys(table: str) -> None:
+    """Print the keys of TABLE: types, defaults, units and meaning.
+
+    TABLE is data, draft, reconstruction, run, start, steps (of revision and inference) or capped
+    (the optimiser). Networks, samplers and schedules are plugins: coopkit plugins show NAME.
+    """
+    from coopkit.errors import CoopkitError, did_you_mean
+    from coopkit.recipe import KEYS
+
+    if table not in KEYS:
+        raise CoopkitError(f"no table is called {table!r}; {did_you_mean(table, list(KEYS))}")
+    out.print(keys_of(KEYS[table], "key"))
+
+
 @click.group(invoke_without_command=True)
 @click.pass_context
 def plugins(context: click.Context) -> None:
@@ -60,7 +78,7 @@ def show_plugin(name: str) -> None:
     """Print the fields of NAME: types, defaults, units and meaning."""
     from coopkit.errors import PluginError, did_you_mean
     from coopkit.plugins import registry
-    from coopkit.reference import fields_of, first_line
+    from coopkit.reference import first_line
 
     entries = [entry for entry in registry().entries if entry.name == name]
     if not entries:
@@ -69,9 +87,16 @@ def show_plugin(name: str) -> None:
     for entry in entries:
         out.print(f"{entry.kind} {entry.name}, {entry.distribution} {entry.version}", style="bold")
         out.print(first_line(entry.cls), markup=False, highlight=False, emoji=False)
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        for column in ("field", "type", "default", "meaning"):
-            table.add_column(column, overflow="fold")
-        for field in fields_of(entry.cls):
-            table.add_row(*map(plain, (field.name, field.type, field.default, field.meaning)))
-        out.print(table)
+        out.print(keys_of(entry.cls, "field"))
+
+
+def keys_of(cls: type[Any], heading: str) -> Table:
+    """Return the fields of a class as a table."""
+    from coopkit.reference import fields_of
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in (heading, "type", "default", "meaning"):
+        table.add_column(column, overflow="fold")
+    for field in fields_of(cls):
+        table.add_row(*map(plain, (field.name, field.type, field.default, field.meaning)))
+    return table

@@ -6,7 +6,6 @@ evaluation.json of ``coopkit evaluate RUN --out RUN/evaluation.json``, and figur
 """
 
 import json
-import tomllib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import mean
@@ -19,9 +18,11 @@ from PIL import Image
 from torch import Tensor
 
 from coopkit.data import Images, load_images, load_whole, to_signals
-from coopkit.folder import START
+from coopkit.folder import START, differences
+from coopkit.recipe import Recipe, packaged_recipes
 from coopkit.sheets import draw_sheet
 from coopkit.statistics.neighbours import nearest, nearest_others
+from coopkit.tables import Raw
 from coopkit.tasks.comparing import evenly
 from coopkit.tasks.evaluate import as_large_as
 from coopkit.tasks.prior import with_fitted_prior
@@ -60,21 +61,40 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str
 
 def runs_table(runs: list[Path]) -> list[str]:
     """Return a row for each run: what it took, and its figures."""
-    headings = ["run", "algorithm", "data", "iterations", "seconds (of a start)"]
+    headings = ["run", "recipe", "data", "iterations", "seconds (of a start)"]
     headings += ["S2−S1", "S3−S2, g(X)−Y"]
     headings += ["distance of S2 (floor, ceiling)", "relative", "diversity", "nearest, over real"]
     rows = []
     for run in runs:
-        recipe = tomllib.loads((run / "recipe.toml").read_text(encoding="utf-8"))
+        recipe = Recipe.read(run / "recipe.toml").raw
         metrics = read_metrics(run)
         last, seconds = metrics[-1], f"{duration(run):.0f}"
         if (run / START).is_dir():
             seconds += f" ({duration(run / START):.0f})"
         follows = last.get("reconstructed_minus_revised", last.get("reconstructed_minus_observed"))
-        cells = [run.name, recipe["algorithm"], Path(recipe["data"]["source"]).name, len(metrics)]
+        cells = [run.name, made_by(recipe), Path(recipe["data"]["source"]).name, len(metrics)]
         cells += [seconds, number(last.get("revised_minus_initial")), number(follows)]
         rows.append([*cells, *evaluated(read(run, "evaluation.json"))])
     return table(headings, rows)
+
+
+def made_by(recipe: Raw) -> str:
+    """Return the packaged recipe that a run's is nearest to, and what it has changed of that."""
+    if recipe["algorithm"] == "generator":
+        return "Algorithm 2"
+    own = [f"data.source={json.dumps(recipe['data']['source'])}", f"seed={recipe['seed']}"]
+    changed = {
+        name: list(differences(Recipe.read(name, own).raw, recipe)) for name in packaged_recipes()
+    }
+    name = min(changed, key=lambda name: len(changed[name]))
+    keys = "".join(f", {key} = {value_at(recipe, key)}" for key in sorted(changed[name]))
+    return f"{name}{keys}"
+
+
+def value_at(recipe: Raw, key: str) -> object:
+    """Return what a recipe says at a dotted key."""
+    table, _, below = key.partition(".")
+    return value_at(recipe[table], below) if below else recipe.get(table, "left out")
 
 
 def duration(run: Path) -> float:
