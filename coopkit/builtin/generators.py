@@ -1,13 +1,16 @@
 """The top-down networks of the paper: texture from a latent grid, DCGAN from a latent vector."""
 
 import math
-from itertools import pairwise
+from collections.abc import Iterable
+from itertools import chain, pairwise
 from typing import ClassVar, Literal
 
 import attrs
+import torch
 from attrs.validators import ge, gt
 from einops.layers.torch import Rearrange
 from torch import Tensor, nn
+from torch.nn import functional
 
 from coopkit.builtin.layers import (
     NONLINEARITIES,
@@ -24,6 +27,11 @@ from coopkit.builtin.layers import (
 from coopkit.interfaces import Shape
 
 
+def cut(drawn: Tensor, excess: tuple[int, int]) -> Tensor:
+    """Return the middle of what was drawn, smaller by the excess in height and width."""
+    return centre_crop(drawn, drawn.shape[-2] - excess[0], drawn.shape[-1] - excess[1])
+
+
 class TopDownG(nn.Module):
     """g(X) of a stack of up-samplings, (chains, *latent) to (chains, channels, height, width)."""
 
@@ -35,9 +43,31 @@ class TopDownG(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         """Return g of each chain, in [−1, 1]."""
-        drawn = self.layers(self.stem(latents))
-        excess_height, excess_width = self.excess
-        return centre_crop(drawn, drawn.shape[-2] - excess_height, drawn.shape[-1] - excess_width)
+        return cut(self.layers(self.stem(latents)), self.excess)
+
+
+class PyramidG(nn.Module):
+    """g(X) of a stack of up-samplings each of which sees X beside what the one below it draws.
+
+    X is as fine as the input of the last one, and N(0, I); each sees it at its own size: sums over
+    squares of p×p entries over p, which are N(0, I) as well.
+    """
+
+    def __init__(self, layers: Iterable[nn.Module], factor: int, excess: tuple[int, int]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.factor = factor
+        self.excess = excess
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Return g of each chain, in [−1, 1]."""
+        drawn: Tensor | None = None
+        for depth, layer in enumerate(self.layers, start=1):
+            p = self.factor ** (len(self.layers) - depth)
+            seen = p * functional.avg_pool2d(latents, p)
+            drawn = layer(seen if drawn is None else torch.cat((drawn, seen), dim=1))
+        assert drawn is not None
+        return cut(drawn, self.excess)
 
 
 class WithLinear(nn.Module):
@@ -99,14 +129,20 @@ class TopDownGenerator:
         if self.upsampling == "transposed" and self.kernel < self.factor:
             raise ValueError(f"kernel {self.kernel} must be at least the factor {self.factor}")
 
-    def stack(self, widths: Shape) -> nn.Module:
-        """Return the up-sampling layers from widths[0] to widths[-1] channels, with tanh."""
-        layers: list[nn.Module] = []
-        for depth, (channels, filters) in enumerate(pairwise(widths)):
-            layers.append(upsampling(channels, filters, self.kernel, self.factor, self.upsampling))
-            if depth < len(widths) - 2:
-                layers += self.activation(filters)
-        return nn.Sequential(*layers, nn.Tanh())
+    def stack(self, widths: Shape, beside: int = 0) -> list[list[nn.Module]]:
+        """Return each up-sampling layer from widths[0] to widths[-1] channels, the last with tanh.
+
+        Args:
+            widths: channels that each layer has of the one below, then those of the signal.
+            beside: how many more channels every layer sees.
+        """
+        layers: list[list[nn.Module]] = []
+        for channels, filters in pairwise(widths):
+            inputs = channels + beside
+            layer = upsampling(inputs, filters, self.kernel, self.factor, self.upsampling)
+            layers.append([layer, *self.activation(filters)])
+        layers[-1][1:] = [nn.Tanh()]
+        return layers
 
     def activation(self, channels: int) -> list[nn.Module]:
         """Return the normalisation, if any, and the non-linearity after a layer."""
@@ -127,22 +163,36 @@ class TextureGenerator(TopDownGenerator):
     """The paper's texture generator: a grid of latents, five 5×5 layers up-sampling by 2, tanh.
 
     Fully convolutional: 7×7 latents give 224×224 (section 5.1), a larger grid a larger texture.
+
+    Attributes:
+        latents: "grid" has X under the first layer, as the paper; "pyramid" has an X as fine as the
+            input of the last layer, which every layer sees, averaged over its own places (noise at
+            every scale, as in Ulyanov et al. 2016). What is random in a texture from pixel to pixel
+            need not be made out of a few numbers for each cell.
     """
 
     name: ClassVar[str] = "texture"
 
     latent_size: int = attrs.field(default=1, validator=ge(1))
+    latents: Literal["grid", "pyramid"] = "grid"
 
     def latent_shape(self, signal_shape: Shape) -> Shape:
         """Return (latent_size, rows, columns) of the grid that covers the signal."""
-        grid, _ = self.grid(signal_shape, len(self.filters) + 1)
-        return (self.latent_size, *grid)
+        (rows, columns), _ = self.grid(signal_shape, len(self.filters) + 1)
+        finer = self.factor ** len(self.filters) if self.latents == "pyramid" else 1
+        return (self.latent_size, rows * finer, columns * finer)
 
     def build(self, signal_shape: Shape) -> nn.Module:
         """Return g for signals of shape (channels, height, width)."""
         _, excess = self.grid(signal_shape, len(self.filters) + 1)
-        layers = self.stack((self.latent_size, *self.filters, signal_shape[0]))
-        network = TopDownG(nn.Identity(), layers, excess)
+        widths = (*self.filters, signal_shape[0])
+        network: nn.Module
+        if self.latents == "pyramid":
+            layers = self.stack((0, *widths), beside=self.latent_size)
+            network = PyramidG((nn.Sequential(*layer) for layer in layers), self.factor, excess)
+        else:
+            layers = self.stack((self.latent_size, *widths))
+            network = TopDownG(nn.Identity(), nn.Sequential(*chain(*layers)), excess)
         initialize(network, self.weight_std, self.last_std)
         return network
 
@@ -183,7 +233,8 @@ class DCGANGenerator(TopDownGenerator):
             Rearrange("chains (c h w) -> chains c h w", c=first, h=rows, w=columns),
             *self.activation(first),
         )
-        network = TopDownG(stem, self.stack((*self.filters, signal_shape[0])), excess)
+        layers = nn.Sequential(*chain(*self.stack((*self.filters, signal_shape[0]))))
+        network = TopDownG(stem, layers, excess)
         initialize(network, self.weight_std, self.last_std)
         return WithLinear(network, self.latent_size, signal_shape) if self.linear else network
 

@@ -77,6 +77,66 @@ def test_signals_of_any_height_width_and_colour(cls, height, width, colour, how,
     assert drawn.abs().max() <= 1
 
 
+def seen_by_the_layers(generator, latents, shape=(1, 16, 16)):
+    """Return what each layer of a pyramid has of X, which is the last of what it is given."""
+    network, seen = generator.build(shape), []
+    for layer in network.layers:
+        layer.register_forward_pre_hook(
+            lambda _, given: seen.append(given[0][:, -generator.latent_size :])
+        )
+    with torch.no_grad():
+        network(latents)
+    return seen
+
+
+def test_each_layer_of_a_pyramid_sees_standard_normal_latents(seed):
+    """As linear maps of X their rows are orthonormal, so that X ~ N(0, I) gives N(0, I)."""
+    generator = TextureGenerator(filters=(4, 3), latents="pyramid")
+    shape = generator.latent_shape((1, 16, 16))
+    assert shape == (1, 8, 8)  # the last of three layers goes from 8 to 16 pixels
+    basis = torch.eye(64).reshape(64, *shape)
+    seen = [part.flatten(1).T for part in seen_by_the_layers(generator, basis)]
+    assert [len(rows) for rows in seen] == [4, 16, 64]
+    for rows in seen:
+        assert torch.allclose(rows @ rows.T, torch.eye(len(rows)), atol=1e-6)
+
+
+def test_what_a_layer_of_a_pyramid_sees_lies_where_it_draws(seed):
+    generator = TextureGenerator(filters=(4, 3), latents="pyramid", latent_size=2)
+    x = torch.zeros(1, *generator.latent_shape((1, 16, 16)))
+    x[0, 1, 5, 2] = 4.0  # the second channel, row 5 and column 2 of 8×8
+    coarse, middle, fine = seen_by_the_layers(generator, x)
+    assert [(part != 0).nonzero().tolist() for part in (coarse, middle, fine)] == [
+        [[0, 1, 1, 0]],
+        [[0, 1, 2, 1]],
+        [[0, 1, 5, 2]],
+    ]
+    assert [part.max().item() for part in (coarse, middle, fine)] == [1.0, 2.0, 4.0]
+
+
+@pytest.mark.parametrize("upsampling", ["transposed", "nearest", "bilinear"])
+@settings(deadline=None, max_examples=10)
+@given(height=sides, width=sides, margin=st.integers(0, 1))
+def test_a_pyramid_draws_signals_of_any_size(upsampling, height, width, margin):
+    generator = TextureGenerator(
+        filters=(4, 3), latents="pyramid", latent_size=2, upsampling=upsampling, margin=margin
+    )
+    assert drawn_by(generator, (3, height, width)).shape == (2, 3, height, width)
+
+
+def test_a_pyramid_draws_a_larger_texture_from_a_larger_grid(seed):
+    """Away from the border what is drawn depends on the latents near it alone."""
+    generator = TextureGenerator(
+        filters=(4, 3), latents="pyramid", upsampling="nearest", kernel=3, normalization="none"
+    )
+    small, large = generator.build((1, 32, 32)), generator.build((1, 64, 64))
+    large.load_state_dict(small.state_dict())
+    x = torch.randn(2, *generator.latent_shape((1, 64, 64)))
+    with torch.no_grad():
+        part, whole = small(x[:, :, 8:24, 8:24]), large(x)
+    assert torch.allclose(part[:, :, 12:20, 12:20], whole[:, :, 28:36, 28:36], atol=1e-6)
+
+
 @settings(deadline=None, max_examples=20)
 @given(rows=st.integers(1, 6), columns=st.integers(1, 6))
 def test_a_larger_latent_grid_gives_a_larger_texture(rows, columns):
