@@ -57,7 +57,7 @@ class Chains:
             slice(k, min(k + self.batch, len(start))) for k in range(0, len(start), self.batch)
         ]
         total = self.steps * len(batches)
-        ends = []
+        ends = torch.empty_like(start)
         for number, rows in enumerate(batches):
             target = target_of(rows)
             state = begin_chains(self.sampler, target, start[rows], self.kept_of(rows))
@@ -65,9 +65,9 @@ class Chains:
                 self.watch(self.doing, number * self.steps + done, total)
                 steps = min(STRIDE, self.steps - done)
                 state = run_chains(self.sampler, target, state, steps, rng)
-            ends.append(state.position)
+            ends[rows] = state.position
         self.watch(self.doing, total, total)
-        return torch.cat(ends)
+        return ends
 
     def kept_of(self, rows: slice) -> Kept | None:
         """Return what was kept for some of the chains."""
