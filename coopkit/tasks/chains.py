@@ -6,6 +6,7 @@ from typing import Any
 
 import attrs
 import torch
+from attrs.validators import ge
 from torch import Tensor
 
 from coopkit.interfaces import Kept, Sampler, Shape, Target
@@ -35,8 +36,8 @@ class Chains:
     """
 
     sampler: Sampler[Any]
-    steps: int
-    batch: int
+    steps: int = attrs.field(validator=ge(0))
+    batch: int = attrs.field(validator=ge(1))
     watch: Watch
     doing: str
     kept: Kept | None = None

@@ -7,8 +7,10 @@ from einops import rearrange
 from torch import Tensor
 
 from coopkit.errors import RunError
+from coopkit.inpainting.methods import check_batch
 from coopkit.interfaces import Target
 from coopkit.targets import MaskedTarget, RevisionTarget
+from coopkit.tasks.arguments import check_signals
 from coopkit.tasks.chains import Chains, stream
 from coopkit.tasks.diverging import outside
 from coopkit.tasks.trained import Trained, revision_of
@@ -63,9 +65,16 @@ def complete(
     Raises:
         RunError: the run has no descriptor, its sampler has no step size to set, or the chains
             diverged: they are not finite, or ten times as far out as images and the reference.
+        ValueError: the signals do not fit the run, or holes or start do not fit the signals.
     """
+    check_signals(trained, signals, any_size=True)
+    check_batch(signals, holes)
     settings = settings or CompletionSettings()
     every, shape = settings.chains, (settings.chains, *signals.shape[1:])
+    if start is not None and start.shape != (len(signals), *shape):
+        raise ValueError(
+            f"start must be of shape {(len(signals), *shape)}, not {tuple(start.shape)}"
+        )
     f, std, sampler = revision_of(trained, settings.step_size)
     rng = stream(seed, "completion", trained.device)
     free = rearrange(holes, "n h w -> n 1 h w").to(signals.device)

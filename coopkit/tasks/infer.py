@@ -15,6 +15,7 @@ from coopkit.derivatives import Function
 from coopkit.errors import RunError
 from coopkit.interfaces import Sampler, Shape, Target
 from coopkit.targets import InferenceTarget, frozen, squared_norm
+from coopkit.tasks.arguments import check_counts, check_latents, check_observed, check_signals
 from coopkit.tasks.ascent import ascend
 from coopkit.tasks.chains import Chains, stream
 from coopkit.tasks.diverging import farthest_latents
@@ -108,6 +109,7 @@ def infer_latents(
     Raises:
         RunError: the run has no generator, or the chains diverged: they are not finite, or as far
             out as p(X | Y) is with a probability below 10⁻⁶ only.
+        ValueError: the signals, or what is observed of them, do not fit the run.
     """
     settings = settings or InferenceSettings()
     return inferred(trained, signals, settings, observed=observed, seed=seed, watch=watch).latents
@@ -124,6 +126,9 @@ def inferred(
 ) -> Inferred:
     """Return what `infer_latents` does, and the step size of the chains."""
     latent_shape, own_std = generator_of(trained)
+    check_signals(trained, signals)
+    if observed is not None:
+        check_observed(signals, observed)
     assert trained.generator is not None
     std = settings.noise_std or own_std
     rng = stream(seed, "inference", trained.device)
@@ -221,10 +226,11 @@ def drawn_from(trained: Trained, latents: Tensor, batch: int = 128) -> Tensor:
 
     Raises:
         RunError: the run has no generator.
-        ValueError: there are no latents.
+        ValueError: they are no latents of the run, or batch is not positive.
     """
-    if not len(latents):
-        raise ValueError("there are no latents to draw from")
+    check_counts(1, batch=batch)
+    latent_shape, _ = generator_of(trained)
+    check_latents(latents, latent_shape)
     return torch.cat(list(drawn_in_parts(trained, latents, batch)))
 
 

@@ -9,6 +9,8 @@ from einops import rearrange, reduce
 from torch import Tensor
 
 from coopkit.inpainting import METHODS
+from coopkit.inpainting.methods import check_batch
+from coopkit.tasks.arguments import check_compared, check_signals
 from coopkit.tasks.complete import CompletionSettings, complete
 from coopkit.tasks.infer import InferenceSettings, drawn_from, inferred
 from coopkit.tasks.trained import Trained, revision_of
@@ -85,7 +87,10 @@ def inpaint(
     Raises:
         RunError: the run has no generator, or no descriptor where one is to revise; or the chains
             diverged.
+        ValueError: the signals do not fit the run, or the holes do not fit the signals.
     """
+    check_signals(trained, signals)
+    check_batch(signals, holes)
     settings = settings or InpaintingSettings()
     if settings.revision_steps:
         revision_of(trained)
@@ -138,7 +143,11 @@ def restoration_error(
         signals: the truth, of the same shape.
         holes: (n, height, width), boolean, True where a pixel is occluded.
         mean: what was subtracted from the data.
+
+    Raises:
+        ValueError: the shapes do not fit, holes are not boolean, or one of them is empty.
     """
+    check_compared(restored, signals, holes)
     shown = [(x + mean).clamp(-1, 1) for x in (restored, signals)]
     apart = reduce((shown[0] - shown[1]).abs(), "n c h w -> n h w", "mean")
     inside = holes.to(apart.device)
@@ -166,7 +175,11 @@ def baselines(signals: Tensor, holes: Tensor, seed: int = 0, watch: Watch = nobo
         holes: (n, height, width), boolean, True where a pixel is occluded.
         seed: of the methods that draw.
         watch: told how far it is.
+
+    Raises:
+        ValueError: the holes do not fit the signals.
     """
+    check_batch(signals, holes)
     restored, refused = {}, {}
     for number, (name, method) in enumerate(METHODS.items()):
         watch(f"filling by {name}", number, len(METHODS))

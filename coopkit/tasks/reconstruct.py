@@ -49,6 +49,7 @@ def reconstruct(
 
     Raises:
         RunError: the run has no generator, or the chains diverged.
+        ValueError: the signals do not fit the run.
     """
     settings = settings or InferenceSettings()
     found = inferred(trained, signals, settings, seed=seed, watch=watch)
