@@ -16,7 +16,8 @@ from coopkit.recipe import Recipe
 from coopkit.statistics.features import LEAST, coverage
 from coopkit.statistics.scales import Scale
 from coopkit.tasks.evaluate import evaluate
-from coopkit.tasks.trained import load
+from coopkit.tasks.evaluation import Evaluation
+from coopkit.tasks.trained import Trained, load
 from coopkit.training import run
 
 TINY = Path(__file__).parent / "tiny" / "cooperative.toml"
@@ -144,3 +145,23 @@ def test_a_folder_without_a_run(call: Call, tmp_path: Path):
     status, _, told = call(tmp_path)
     assert status == 2
     assert "holds no run" in told
+def test_nothing_is_restored_of_a_texture(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    size = ["data.resize=128", "data.height=64", "data.width=64", "data.crops=2"]
+    recipe = Recipe.read(TINY, [*size, "run.iterations=1", "data.source='chelsea'"])
+    texture = run(recipe, tmp_path / "texture").folder
+    told: list[int] = []
+
+    def measure(trained: Trained, *, restore: int, **how: object) -> Evaluation:
+        told.append(restore)
+        raise DataError("enough")
+
+    monkeypatch.setattr("coopkit.tasks.evaluate.evaluate", measure)
+    status, _, said = call(texture, "--restore", 3)
+    assert (status, told) == (2, [])
+    assert "--restore is of no use without several images in the data" in said
+    assert call(texture)[2] == "coopkit: enough\n"
+    assert told == [8]
+
+

@@ -64,6 +64,7 @@ def evaluate(
     from coopkit.statistics.networks import load_network
     from coopkit.tasks.evaluate import evaluate as measure
     from coopkit.tasks.trained import run_recipe
+    from coopkit.tasks.evaluate import texture_of
 
     if path is not None:
         check_file("--out", path)
@@ -78,6 +79,8 @@ def evaluate(
         list(find_images(how["held_out"], "--images"))
     trained = load_with_prior(run_folder, device, prior)
     network = None if features is None else load_network(features, size, values, device)
+    if texture_of(trained) is not None:
+        refuse_without("several images in the data: this run has the texture of one", "restore")
     with watching() as watch:
         found = measure(trained, network=network, watch=watch, **how)
     out.print(table_of(found))
