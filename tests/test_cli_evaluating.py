@@ -43,7 +43,12 @@ def test_a_table_and_a_file(call: Call, folder: Path, tmp_path: Path):
     assert (status, told) == (0, "wrote new/evaluation.json\n")
     found = evaluate(load(folder), 3, seed=2)
     written = tmp_path / "new" / "evaluation.json"
-    assert json.loads(written.read_text(encoding="utf-8")) == found.as_json()
+    figures = json.loads(written.read_text(encoding="utf-8"))
+    asked = figures.pop("asked")
+    assert figures == found.as_json()
+    assert (asked["run_folder"], asked["n"], asked["seed"]) == (str(folder), 3, 2)
+    assert {"steps", "prior", "held_out", "restore"} <= asked.keys()
+    assert figures["iteration"] == 4
     assert [file.name for file in written.parent.iterdir()] == ["evaluation.json"]
     (line,) = [line for line in said.splitlines() if line.startswith("diversity")]
     figures = [f"{found.diversity[which]:.4g}" for which in ("initial", "revised")]

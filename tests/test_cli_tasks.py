@@ -335,6 +335,8 @@ def test_energy_ranks_and_tells_apart(call: Call, tmp_path: Path):
     assert ranked == sorted(ranked, reverse=True)
     assert len(ranked) == 5
     assert f"AUROC of the energy: {figures['auroc']['energy']:.4f}" in said
+    assert figures["asked"]["run_folder"].endswith("cooperative")
+    assert (figures["asked"]["show"], figures["iteration"]) == (2, 4)
     assert len([line for line in said.splitlines() if "images:" in line or "others:" in line]) == 2
 
 

@@ -8,6 +8,7 @@ import click
 from rich.table import Table
 
 from coopkit.cli.console import out, plain, say, watching, write_json
+from coopkit.cli.restored import as_asked, made_by
 from coopkit.cli.results import (
     check_file,
     check_steps,
@@ -85,7 +86,7 @@ def evaluate(
         found = measure(trained, network=network, watch=watch, **how)
     out.print(table_of(found))
     if path is not None:
-        write_json(found.as_json(), path)
+        write_json({"asked": as_asked()} | found.as_json(), path)
         say(f"wrote {path}")
 
 
@@ -189,7 +190,7 @@ def energy(
     )
     given = [read_given(trained, folder, option) for option, folder in sources.items()]
     rows, scores = [], []
-    figures: dict[str, Any] = {}
+    figures = made_by(trained)
     for folder, images in zip(sources.values(), given, strict=True):
         with watching() as watch:
             found = energies(trained, images.signals, watch=watch)
