@@ -146,10 +146,6 @@ def test_nothing_is_restored_without_a_generator(call: Call, tmp_path: Path):
     assert call(alone, "-n", 2)[0] == 0
 
 
-def test_a_folder_without_a_run(call: Call, tmp_path: Path):
-    status, _, told = call(tmp_path)
-    assert status == 2
-    assert "holds no run" in told
 def test_nothing_is_restored_of_a_texture(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -170,3 +166,7 @@ def test_nothing_is_restored_of_a_texture(
     assert told == [8]
 
 
+def test_a_folder_without_a_run(call: Call, tmp_path: Path):
+    status, _, told = call(tmp_path)
+    assert status == 2
+    assert "holds no run" in told

@@ -341,6 +341,22 @@ def test_energy_ranks_and_tells_apart(call: Call, tmp_path: Path):
 
 
 @pytest.mark.parametrize(
+    ("show", "places"),
+    [(1, [0, "…"]), (2, [0, "…", 4]), (3, [0, 1, "…", 4]), (5, [0, 1, 2, 3, 4]), (9, range(5))],
+)
+def test_energy_shows_both_ends(call: Call, tmp_path: Path, show: int, places: list[int | str]):
+    arguments = ("--images", "@images", "--against", "@others", "--out", "e.json", "--show", show)
+    status, said, _ = call("energy", "@cooperative", *map(str, arguments))
+    assert status == 0
+    ranked = json.loads((tmp_path / "e.json").read_text())["images"]
+    expected = [place if place == "…" else ranked[place]["name"] for place in places]
+    rows = said.splitlines()[1 : len(expected) + 1]
+    named = [next(word for word in row.split() if word == "…" or ".png" in word) for row in rows]
+    assert named == expected
+    assert said.splitlines()[len(expected) + 1].startswith("AUROC")
+
+
+@pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (("inpaint", "@descriptor", "--images", "@images", "--mask", "3"), "has no generator"),
