@@ -16,7 +16,8 @@ from coopkit.recipe import Recipe
 from coopkit.statistics.features import LEAST, coverage
 from coopkit.statistics.scales import Scale
 from coopkit.tasks.evaluate import evaluate
-from coopkit.tasks.trained import load
+from coopkit.tasks.evaluation import Evaluation
+from coopkit.tasks.trained import Trained, load
 from coopkit.training import run
 
 TINY = Path(__file__).parent / "tiny" / "cooperative.toml"
@@ -42,7 +43,12 @@ def test_a_table_and_a_file(call: Call, folder: Path, tmp_path: Path):
     assert (status, told) == (0, "wrote new/evaluation.json\n")
     found = evaluate(load(folder), 3, seed=2)
     written = tmp_path / "new" / "evaluation.json"
-    assert json.loads(written.read_text(encoding="utf-8")) == found.as_json()
+    figures = json.loads(written.read_text(encoding="utf-8"))
+    asked = figures.pop("asked")
+    assert figures == found.as_json()
+    assert (asked["run_folder"], asked["n"], asked["seed"]) == (str(folder), 3, 2)
+    assert {"steps", "prior", "held_out", "restore"} <= asked.keys()
+    assert figures["iteration"] == 4
     assert [file.name for file in written.parent.iterdir()] == ["evaluation.json"]
     (line,) = [line for line in said.splitlines() if line.startswith("diversity")]
     figures = [f"{found.diversity[which]:.4g}" for which in ("initial", "revised")]
@@ -138,6 +144,26 @@ def test_nothing_is_restored_without_a_generator(call: Call, tmp_path: Path):
     assert status == 2
     assert "--restore is of no use without a generator" in told
     assert call(alone, "-n", 2)[0] == 0
+
+
+def test_nothing_is_restored_of_a_texture(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    size = ["data.resize=128", "data.height=64", "data.width=64", "data.crops=2"]
+    recipe = Recipe.read(TINY, [*size, "run.iterations=1", "data.source='chelsea'"])
+    texture = run(recipe, tmp_path / "texture").folder
+    told: list[int] = []
+
+    def measure(trained: Trained, *, restore: int, **how: object) -> Evaluation:
+        told.append(restore)
+        raise DataError("enough")
+
+    monkeypatch.setattr("coopkit.tasks.evaluate.evaluate", measure)
+    status, _, said = call(texture, "--restore", 3)
+    assert (status, told) == (2, [])
+    assert "--restore is of no use without several images in the data" in said
+    assert call(texture)[2] == "coopkit: enough\n"
+    assert told == [8]
 
 
 def test_a_folder_without_a_run(call: Call, tmp_path: Path):

@@ -167,6 +167,7 @@ def test_evaluate_draws_by_its_prior(call: Call, runs: Path, fitted: Trained):
     asked = ("-n", 2, "--prior", "fitted", "--out", "e.json")
     assert call("evaluate", runs / "generator", *asked)[0] == 0
     found = json.loads(Path("e.json").read_text(encoding="utf-8"))
+    assert found.pop("asked")["prior"] == "fitted"
     assert found == evaluate(fitted, 2).as_json()
     assert found != evaluate(load(runs / "generator"), 2).as_json()
 

@@ -266,11 +266,50 @@ def test_inpaint_does_what_the_function_does(call: Call, tmp_path: Path, runs: P
     assert found == pytest.approx(expected.tolist(), rel=1e-5)
 
 
+def test_chains_that_are_finite_but_nowhere_near_are_an_error(call: Call, tmp_path: Path):
+    asked = ("--images", "@images", "--mask", "3", "--chains", "2", "--steps", "2")
+    status, said, told = call("complete", "@cooperative", *asked, "--step-size", "1e5")
+    assert (status, said) == (2, "")
+    assert told == ("coopkit: the revision of occluded pixels diverged; try a smaller step size\n")
+
+
+@pytest.mark.parametrize("command", [("reconstruct",), ("inpaint", "--mask", "3")])
+def test_step_sizes_of_latents_that_are_unstable(
+    call: Call, tmp_path: Path, command: tuple[str, ...]
+):
+    """Refused where no generator could have it, warned of where this one is too steep for it."""
+    name, *more = command
+    asked = (name, "@cooperative", "--images", "@images", *more, "--steps", "1", "--noise-std")
+    status, _, told = call(*asked, "0.001", "--step-size", "2.1", "--out", "r")
+    assert status == 2
+    assert "--step-size 2.1 is unstable for every generator; give one of 2 at most" in told
+    status, _, told = call(*asked, "0.001", "--step-size", "0.1", "--out", "r")
+    assert status == 0
+    found = json.loads((tmp_path / "r" / "figures.json").read_text())
+    assert (found["iteration"], found["step_size"]) == (4, 0.1)
+    assert found["stable_below"] < 0.1
+    limit = f"{found['stable_below']:.3g}"
+    assert f"warning: --step-size 0.1 is unstable where the generator is steep; below {limit}" in (
+        told
+    )
+    status, _, told = call(*asked, "0.001", "--out", "r", "--overwrite")
+    assert (status, "warning" in told) == (0, False)
+    found = json.loads((tmp_path / "r" / "figures.json").read_text())
+    assert found["asked"]["step_size"] is None
+    assert found["step_size"] == pytest.approx(found["stable_below"] / 2)
+
+
 @pytest.mark.parametrize("command", [("complete",), ("inpaint", "--by", "descriptor")])
-def test_complete_by_the_descriptor(call: Call, tmp_path: Path, command: tuple[str, ...]):
+def test_complete_by_the_descriptor(
+    call: Call, tmp_path: Path, runs: Path, command: tuple[str, ...]
+):
     arguments = ("@descriptor", "--images", "@images", "--mask", "3", "--steps", "5")
     assert call(command[0], *arguments, *command[1:], "--out", "c")[0] == 0
     assert (tmp_path / "c" / "sheet.png").is_file()
+    figures = json.loads((tmp_path / "c" / "figures.json").read_text())
+    trained = load(runs / "descriptor")
+    assert figures["iteration"] == trained.iteration
+    assert figures["step_size"] == trained.settings.revision.step_size
 
 
 def test_complete_does_what_the_function_does(call: Call, tmp_path: Path, runs: Path):
@@ -296,7 +335,25 @@ def test_energy_ranks_and_tells_apart(call: Call, tmp_path: Path):
     assert ranked == sorted(ranked, reverse=True)
     assert len(ranked) == 5
     assert f"AUROC of the energy: {figures['auroc']['energy']:.4f}" in said
+    assert figures["asked"]["run_folder"].endswith("cooperative")
+    assert (figures["asked"]["show"], figures["iteration"]) == (2, 4)
     assert len([line for line in said.splitlines() if "images:" in line or "others:" in line]) == 2
+
+
+@pytest.mark.parametrize(
+    ("show", "places"),
+    [(1, [0, "…"]), (2, [0, "…", 4]), (3, [0, 1, "…", 4]), (5, [0, 1, 2, 3, 4]), (9, range(5))],
+)
+def test_energy_shows_both_ends(call: Call, tmp_path: Path, show: int, places: list[int | str]):
+    arguments = ("--images", "@images", "--against", "@others", "--out", "e.json", "--show", show)
+    status, said, _ = call("energy", "@cooperative", *map(str, arguments))
+    assert status == 0
+    ranked = json.loads((tmp_path / "e.json").read_text())["images"]
+    expected = [place if place == "…" else ranked[place]["name"] for place in places]
+    rows = said.splitlines()[1 : len(expected) + 1]
+    named = [next(word for word in row.split() if word == "…" or ".png" in word) for row in rows]
+    assert named == expected
+    assert said.splitlines()[len(expected) + 1].startswith("AUROC")
 
 
 @pytest.mark.parametrize(

@@ -77,14 +77,20 @@ class ChainOptions:
         """Return how latents are inferred.
 
         Raises:
-            click.UsageError: there are neither chains nor an ascent, or a step size without steps.
+            click.UsageError: there are neither chains nor an ascent, or a step size without steps,
+                or one that is unstable for every generator.
         """
-        from coopkit.tasks.infer import InferenceSettings
+        from coopkit.tasks.infer import LARGEST, InferenceSettings
 
         if self.steps == self.ascent == 0:
             raise click.UsageError("--steps 0 needs --ascent, without which nothing is inferred")
         if self.steps == 0 and self.step_size:
             raise click.UsageError("--step-size is of no use with --steps 0: chains do not move")
+        if self.step_size and self.step_size > LARGEST:
+            raise click.UsageError(
+                f"--step-size {self.step_size:g} is unstable for every generator; give one of "
+                f"{LARGEST:g} at most, or none for one that suits"
+            )
         return InferenceSettings(**attrs.asdict(self))
 
     def completion(self) -> "CompletionSettings":

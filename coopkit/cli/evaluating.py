@@ -8,6 +8,7 @@ import click
 from rich.table import Table
 
 from coopkit.cli.console import out, plain, say, watching, write_json
+from coopkit.cli.restored import as_asked, made_by
 from coopkit.cli.results import (
     check_file,
     check_steps,
@@ -63,6 +64,7 @@ def evaluate(
     from coopkit.data import find_images
     from coopkit.statistics.networks import load_network
     from coopkit.tasks.evaluate import evaluate as measure
+    from coopkit.tasks.evaluate import texture_of
     from coopkit.tasks.trained import run_recipe
 
     if path is not None:
@@ -77,12 +79,14 @@ def evaluate(
     if how["held_out"] is not None:
         list(find_images(how["held_out"], "--images"))
     trained = load_with_prior(run_folder, device, prior)
+    if texture_of(trained) is not None:
+        refuse_without("several images in the data: this run has the texture of one", "restore")
     network = None if features is None else load_network(features, size, values, device)
     with watching() as watch:
         found = measure(trained, network=network, watch=watch, **how)
     out.print(table_of(found))
     if path is not None:
-        write_json(found.as_json(), path)
+        write_json({"asked": as_asked()} | found.as_json(), path)
         say(f"wrote {path}")
 
 
@@ -160,7 +164,7 @@ def recovered(found: "Recovery") -> list[str]:
     "--show",
     type=click.IntRange(min=0),
     default=10,
-    help="Images at most; 10 if left out.",
+    help="Images of both ends together, at most; 10 if left out.",
 )
 @device_option
 def energy(
@@ -186,7 +190,7 @@ def energy(
     )
     given = [read_given(trained, folder, option) for option, folder in sources.items()]
     rows, scores = [], []
-    figures: dict[str, Any] = {}
+    figures = made_by(trained)
     for folder, images in zip(sources.values(), given, strict=True):
         with watching() as watch:
             found = energies(trained, images.signals, watch=watch)
@@ -199,7 +203,7 @@ def energy(
         for (folder, name), energy, residual in rows
     ]
     if show:
-        out.print(ranking(rows[:show]))
+        out.print(ranking(rows, show))
     if against is not None:
         inside, outside = scores
         figures["auroc"] = {
@@ -213,12 +217,16 @@ def energy(
         say(f"wrote {path}")
 
 
-def ranking(rows: Sequence[tuple[tuple[str, str], float, float]]) -> Table:
-    """Return images with their energies and residuals as a table."""
+def ranking(rows: Sequence[tuple[tuple[str, str], float, float]], show: int) -> Table:
+    """Return images with their energies and residuals as a table, so many from both its ends."""
     table = Table(box=None, pad_edge=False)
     table.add_column("image")
     table.add_column("energy", justify="right")
     table.add_column("residual (26)", justify="right")
-    for (folder, name), energy, residual in rows:
-        table.add_row(plain(f"{folder}: {name}"), f"{energy:.6g}", f"{residual:.4g}")
+    left_out = range(show - show // 2, len(rows) - show // 2)
+    for place, ((folder, name), energy, residual) in enumerate(rows):
+        if place not in left_out:
+            table.add_row(plain(f"{folder}: {name}"), f"{energy:.6g}", f"{residual:.4g}")
+        elif place == left_out.start:
+            table.add_row("…", "…", "…")
     return table

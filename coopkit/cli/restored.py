@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
+from coopkit.cli.console import say
 from coopkit.cli.folders import SHEET
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from coopkit.tasks.given import Given
     from coopkit.tasks.inpaint import Restored
+    from coopkit.tasks.reconstruct import Reconstructed
     from coopkit.tasks.trained import Trained
 
 SHOWN = 36
@@ -24,6 +26,23 @@ def as_asked() -> dict[str, Any]:
     """Return the options of the command, as JSON has them."""
     options = click.get_current_context().params
     return {key: str(value) if isinstance(value, Path) else value for key, value in options.items()}
+
+
+def made_by(trained: "Trained", found: "Reconstructed | Restored | None" = None) -> dict[str, Any]:
+    """Return, as JSON has it, by what figures were made: what was asked of which state of the run.
+
+    Of chains from given images it says the step size too, and warns of one that is unstable.
+    """
+    told: dict[str, Any] = {"asked": as_asked(), "iteration": trained.iteration}
+    if found is None:
+        return told
+    size, stable = found.step_size, found.stable_below
+    if size is not None and stable is not None and size > stable:
+        say(
+            f"warning: --step-size {size:g} is unstable where the generator is steep; below "
+            f"{stable:.3g} it is not"
+        )
+    return told | {"step_size": size, "stable_below": stable}
 
 
 def errors_of(

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import click
 
 from coopkit.cli.asked import (
@@ -15,7 +16,7 @@ from coopkit.cli.asked import (
 )
 from coopkit.cli.console import out, say, watching, write_json
 from coopkit.cli.folders import FIGURES, SHEET, results
-from coopkit.cli.restored import SHOWN, as_asked, errors_of, save_pictures, table_of, white_of
+from coopkit.cli.restored import SHOWN, errors_of, made_by, save_pictures, table_of, white_of
 from coopkit.cli.results import (
     check_steps,
     device_option,
@@ -70,7 +71,7 @@ def reconstruct(
         with watching() as watch:
             found = infer(trained, given.signals, chains.inference(), seed=seed, watch=watch)
         figures: dict[str, Any] = {
-            "asked": as_asked(),
+            **made_by(trained, found),
             "mean_absolute_error": float(found.error.mean()),
             "images": dict(zip(given.files, found.error.tolist(), strict=True)),
         }
@@ -159,12 +160,14 @@ def complete(asked: OcclusionOptions, steps: int, chains: int, step_size: float 
 def by_descriptor(chains: ChainOptions) -> "Method":
     """Return what restores by chains on the occluded pixels."""
     from coopkit.tasks.complete import complete as drawn
+    from coopkit.tasks.complete import completing_step_size
     from coopkit.tasks.inpaint import restored_by
 
     settings = chains.completion()
 
     def restored(trained: "Trained", signals: "Tensor", holes: "Tensor", **how: Any) -> "Restored":
-        return restored_by(signals, holes, drawn(trained, signals, holes, settings, **how))
+        found = restored_by(signals, holes, drawn(trained, signals, holes, settings, **how))
+        return attrs.evolve(found, step_size=completing_step_size(trained, settings))
 
     return restored
 
@@ -196,8 +199,8 @@ def restore(asked: OcclusionOptions, usual: str, method: "Method", prior: str = 
                 others = baselines(given.signals, holes, seed, watch)
         by_name = {"coopkit": restored.signals, **others.restored}
         figures = errors_of(by_name, given, holes, trained.mean)
-        written = {"asked": as_asked(), "errors": figures, "uncertainty_white": white_of(restored)}
-        write_json(written, writing / FIGURES)
+        written = {"errors": figures, "uncertainty_white": white_of(restored)}
+        write_json(made_by(trained, restored) | written, writing / FIGURES)
         save_pictures(writing, trained, given, holes, restored)
     out.print(table_of(figures))
     for name, reason in others.refused.items():

@@ -110,12 +110,13 @@ def check_alike(a: Tensor, b: Tensor) -> None:
         )
 
 
-def diversity(images: Tensor, data: Tensor) -> float:
+def diversity(images: Tensor, data: Tensor, apart: Tensor | None = None) -> float:
     """Return the mean distance between two of the images, over that between two of the data.
 
     Args:
         images: (n, ...), n ≥ 2.
         data: (m, ...), m ≥ 2.
+        apart: the mean distance between two of the data, where it is known: it takes all pairs.
 
     Raises:
         DataError: the shapes differ, or there are fewer than two of either.
@@ -123,4 +124,4 @@ def diversity(images: Tensor, data: Tensor) -> float:
     check_alike(images, data)
     if min(len(images), len(data)) < 2:
         raise DataError("diversity needs two images and two of the data at least")
-    return float(spread(images) / spread(data))
+    return float(spread(images) / (spread(data) if apart is None else apart))

@@ -6,6 +6,7 @@ from typing import Any
 
 import attrs
 import torch
+from attrs.validators import ge
 from torch import Tensor
 
 from coopkit.interfaces import Kept, Sampler, Shape, Target
@@ -35,8 +36,8 @@ class Chains:
     """
 
     sampler: Sampler[Any]
-    steps: int
-    batch: int
+    steps: int = attrs.field(validator=ge(0))
+    batch: int = attrs.field(validator=ge(1))
     watch: Watch
     doing: str
     kept: Kept | None = None
@@ -57,7 +58,7 @@ class Chains:
             slice(k, min(k + self.batch, len(start))) for k in range(0, len(start), self.batch)
         ]
         total = self.steps * len(batches)
-        ends = []
+        ends = torch.empty_like(start)
         for number, rows in enumerate(batches):
             target = target_of(rows)
             state = begin_chains(self.sampler, target, start[rows], self.kept_of(rows))
@@ -65,9 +66,9 @@ class Chains:
                 self.watch(self.doing, number * self.steps + done, total)
                 steps = min(STRIDE, self.steps - done)
                 state = run_chains(self.sampler, target, state, steps, rng)
-            ends.append(state.position)
+            ends[rows] = state.position
         self.watch(self.doing, total, total)
-        return torch.cat(ends)
+        return ends
 
     def kept_of(self, rows: slice) -> Kept | None:
         """Return what was kept for some of the chains."""

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from coopkit.data import to_signals
+from coopkit.measures import spread
 from coopkit.statistics.features import coverage, fid, kid
 from coopkit.statistics.neighbours import diversity, nearest, nearest_others
 from coopkit.statistics.networks import FeatureNetwork
@@ -134,10 +135,11 @@ def neighbours_of(compared: Compared) -> Neighbours:
 def diversity_of(compared: Compared) -> dict[str, float]:
     """Return the diversity of each set; nothing where there is none to compare with."""
     data = compared.data
-    if bool((data == data[0]).all()):
+    several = {name: images for name, images in compared.drawn.items() if len(images) > 1}
+    if not several or bool((data == data[0]).all()):
         return {}
-    sets = compared.drawn.items()
-    return {name: diversity(images, data) for name, images in sets if len(images) > 1}
+    apart = spread(data)
+    return {name: diversity(images, data, apart) for name, images in several.items()}
 
 
 def features_of(

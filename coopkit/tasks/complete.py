@@ -3,13 +3,16 @@
 import attrs
 import torch
 from attrs.validators import ge, gt, optional
-from einops import repeat
+from einops import rearrange
 from torch import Tensor
 
 from coopkit.errors import RunError
+from coopkit.inpainting.methods import check_batch
 from coopkit.interfaces import Target
 from coopkit.targets import MaskedTarget, RevisionTarget
+from coopkit.tasks.arguments import check_signals
 from coopkit.tasks.chains import Chains, stream
+from coopkit.tasks.diverging import outside
 from coopkit.tasks.trained import Trained, revision_of
 from coopkit.tasks.watching import Watch, nobody
 
@@ -23,7 +26,8 @@ class CompletionSettings:
         chains: of each signal.
         step_size: δ of the sampler of D1, in the units of the signal, from which it tunes anew; as
             in training, with what it has tuned, if left out.
-        batch: chains at a time, which bounds the memory.
+        batch: chains at a time, which bounds the memory beside what all of them begin with and end
+            at.
     """
 
     steps: int = attrs.field(default=1000, validator=ge(0))
@@ -60,31 +64,47 @@ def complete(
 
     Raises:
         RunError: the run has no descriptor, its sampler has no step size to set, or the chains
-            diverged.
+            diverged: they are not finite, or ten times as far out as images and the reference.
+        ValueError: the signals do not fit the run, or holes or start do not fit the signals.
     """
+    check_signals(trained, signals, any_size=True)
+    check_batch(signals, holes)
     settings = settings or CompletionSettings()
     every, shape = settings.chains, (settings.chains, *signals.shape[1:])
+    if start is not None and start.shape != (len(signals), *shape):
+        raise ValueError(
+            f"start must be of shape {(len(signals), *shape)}, not {tuple(start.shape)}"
+        )
     f, std, sampler = revision_of(trained, settings.step_size)
     rng = stream(seed, "completion", trained.device)
-    held = repeat(signals, "n ... -> (n every) ...", every=every)
-    free = repeat(holes, "n h w -> (n every) 1 h w", every=every).to(held.device)
+    free = rearrange(holes, "n h w -> n 1 h w").to(signals.device)
     if start is None:
-        inside = torch.randn(held.shape, generator=rng, device=held.device)
-        inside *= std if std < float("inf") else 1.0
-    else:
-        inside = start.reshape(held.shape)
-    begin = torch.where(free, inside, held)
+        start = torch.randn((len(signals), *shape), generator=rng, device=signals.device)
+        start *= std if std < float("inf") else 1.0
+    begin = torch.where(free[:, None], start, signals[:, None]).flatten(0, 1)
 
     def target_of(rows: slice) -> Target:
-        return MaskedTarget(RevisionTarget(f, std), free[rows], begin[rows])
+        of = torch.arange(len(begin))[rows] // every
+        return MaskedTarget(RevisionTarget(f, std), free[of], begin[rows])
 
     kept = trained.tuned if settings.step_size is None else None
     doing = "revising occluded pixels"
     chains = Chains(sampler, settings.steps, settings.batch, watch, doing, kept)
     ends = chains.ends(begin, target_of, rng)
-    if not bool(ends.isfinite().all()):
+    if outside(ends, std):
         raise RunError("the revision of occluded pixels diverged; try a smaller step size")
     return ends.reshape(len(signals), *shape)
+
+
+def completing_step_size(trained: Trained, settings: CompletionSettings) -> float | None:
+    """Return δ of the chains of `complete`; None where they have one of their own each, or none.
+
+    Raises:
+        RunError: the run has no descriptor, or its sampler has no step size to set.
+    """
+    _, _, sampler = revision_of(trained, settings.step_size)
+    tuned = settings.step_size is None and trained.tuned is not None and trained.tuned.tuned
+    return None if tuned else getattr(sampler, "step_size", None)
 
 
 __all__ = ["CompletionSettings", "complete"]

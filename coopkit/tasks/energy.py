@@ -6,6 +6,7 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from coopkit.targets import RevisionTarget, squared_norm
+from coopkit.tasks.arguments import check_counts, check_signals
 from coopkit.tasks.trained import Trained, revision_of
 from coopkit.tasks.watching import Watch, nobody
 
@@ -35,7 +36,10 @@ def energies(trained: Trained, signals: Tensor, batch: int = 64, watch: Watch = 
 
     Raises:
         RunError: the run has no descriptor.
+        ValueError: the signals do not fit the run, or batch is not positive.
     """
+    check_signals(trained, signals, any_size=True)
+    check_counts(1, batch=batch)
     f, std, _ = revision_of(trained)
     target = RevisionTarget(f, std)
     found: list[tuple[Tensor, Tensor]] = []
@@ -56,7 +60,12 @@ def auroc(inside: Tensor, outside: Tensor) -> float:
     Args:
         inside: scores of usual signals, (n,).
         outside: scores of outliers, (m,).
+
+    Raises:
+        ValueError: there are none of either.
     """
+    if not len(inside) or not len(outside):
+        raise ValueError("there must be scores of one usual signal and of one outlier at least")
     ranks = rankdata(torch.cat([outside, inside]).double().cpu().numpy())
     count, others = len(outside), len(inside)
     above = float(ranks[:count].sum()) - count * (count + 1) / 2

@@ -5,12 +5,13 @@ from typing import Any
 
 from torch import Tensor
 
-from coopkit.data import DataTable, Images, find_images, load_images, load_whole, to_signals
+from coopkit.data import Images, find_images, load_images, load_whole, to_signals
 from coopkit.errors import DataError, RunError
 from coopkit.statistics.features import LEAST
 from coopkit.statistics.networks import FeatureNetwork
 from coopkit.statistics.wavelets import SMALLEST
 from coopkit.streams import stream_seed
+from coopkit.tasks.arguments import check_counts
 from coopkit.tasks.chains import at_a_time
 from coopkit.tasks.comparing import (
     Compared,
@@ -79,8 +80,10 @@ def evaluate(
         CoopkitError: there are not so many chains, or too few images for features, what was drawn
             is not finite, the data are no longer what they were, or the network does not give
             features.
-        ValueError: n is not positive.
+        ValueError: n is not positive, or steps or restore is negative.
     """
+    check_counts(1, n=n)
+    check_counts(0, steps=steps, restore=restore)
     table, mean = trained.recipe.data, trained.mean
     watch("reading the data", 0, None)
     images = read(trained)
@@ -91,7 +94,7 @@ def evaluate(
     chains = USUAL if trained.chains is None or trained.generator else len(trained.chains)
     count = min(USUAL, chains) if n is None else n
     real_ones = len(data if others is None else others)
-    if network is not None and 0 < min(count, real_ones) < LEAST:
+    if network is not None and min(count, real_ones) < LEAST:
         raise DataError(
             f"features need at least {LEAST} images of each set; there are {count} drawn and "
             f"{real_ones} real"
@@ -100,7 +103,7 @@ def evaluate(
     signals = draw(trained, count)
     drawing = stream_seed(seed, "evaluation")
     compared = Compared(shown(signals, mean), data, others, drawing, seen, mirrored)
-    real, recovery = texture_of(table, data), None
+    real, recovery = texture_of(trained), None
     if real is None:
         recovery = recovery_of(trained, compared, restore, watch)
         distance = distance_of(compared, watch)
@@ -173,10 +176,15 @@ def shown(signals: dict[str, Tensor], mean: float) -> dict[str, Tensor]:
     return {name: (x.cpu() + mean).clamp(-1, 1) for name, x in signals.items()}
 
 
-def texture_of(table: DataTable, data: Tensor) -> Tensor | None:
-    """Return the one image that the data are cut from, if its texture can be measured."""
+def texture_of(trained: Trained) -> Tensor | None:
+    """Return the one image that the data are cut from, if its texture can be measured.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    table = trained.recipe.data
     sources = list(find_images(table.source))
-    if len(sources) > 1 or min(data.shape[-2:]) < SMALLEST:
+    if len(sources) > 1 or min(trained.signal_shape[1:]) < SMALLEST:
         return None
     whole = to_signals(load_whole(table))
     return None if min(whole.shape[-2:]) < 2 * SMALLEST else whole

@@ -1,12 +1,13 @@
 """Finding the latents of given signals: equation (13) with a trained generator."""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import attrs
 import torch
 from attrs.validators import ge, gt, optional
-from einops import rearrange, repeat
+from einops import rearrange
 from torch import Tensor
 
 from coopkit.builtin.langevin import Langevin
@@ -14,13 +15,18 @@ from coopkit.derivatives import Function
 from coopkit.errors import RunError
 from coopkit.interfaces import Sampler, Shape, Target
 from coopkit.targets import InferenceTarget, frozen, squared_norm
+from coopkit.tasks.arguments import check_counts, check_latents, check_observed, check_signals
 from coopkit.tasks.ascent import ascend
 from coopkit.tasks.chains import Chains, stream
+from coopkit.tasks.diverging import farthest_latents
 from coopkit.tasks.trained import Trained, generator_of
 from coopkit.tasks.watching import Watch, nobody
 
 PROBES = 4
 POWERS = 12
+
+LARGEST = 2.0
+"""The δ above which Langevin dynamics is unstable for N(0, I) alone, which every p(X | Y) has."""
 
 
 @attrs.frozen(kw_only=True)
@@ -33,12 +39,12 @@ class InferenceSettings:
         ascent: steps of Adam up log p(X | Y) before the chains begin, the first of them from X = 0,
             so that several may end at several modes. Langevin dynamics, whose step suits the
             steepest direction, needs very many to go far along flat ones; Adam has a step for each.
-        step_size: δ of Langevin dynamics; None takes the sampler of the recipe's [inference], or,
-            without that table and where anything else was changed, the δ that suits the
-            generator's steepest direction.
+        step_size: δ of Langevin dynamics, 2 at most; None takes the sampler of the recipe's
+            [inference], or, without that table and where anything else was changed, the δ that
+            suits the generator's steepest direction.
         noise_std: σ, in the units of the signal; the generator's if left out.
         temperature: T of Langevin dynamics; 0 descends to a local mode.
-        batch: chains at a time, which bounds the memory.
+        batch: chains at a time, which bounds the memory beside what is returned.
     """
 
     steps: int = attrs.field(default=1000, validator=ge(0))
@@ -54,6 +60,29 @@ class InferenceSettings:
             raise ValueError("steps = 0 without an ascent leaves latents that know nothing of Y")
         if self.steps == 0 and self.step_size is not None:
             raise ValueError("steps = 0 has no use for a step_size")
+        if self.step_size is not None and self.step_size > LARGEST:
+            raise ValueError(
+                f"step_size = {self.step_size:g} is unstable for every generator; it must be "
+                f"{LARGEST:g} at most"
+            )
+
+
+@attrs.frozen(eq=False)
+class Inferred:
+    """Latents, and what they were inferred by.
+
+    Attributes:
+        latents: (n, chains, *latent), as `infer_latents` returns them.
+        step_size: δ of the chains, given or chosen; None where there were none, or where the
+            sampler of the recipe has none.
+        stable_below: 2/√λ, λ being the largest curvature that was found at a few X ~ N(0, I): of a
+            larger δ Langevin dynamics is unstable where g is as steep as that. None where the
+            sampler was that of the recipe.
+    """
+
+    latents: Tensor
+    step_size: float | None = None
+    stable_below: float | None = None
 
 
 def infer_latents(
@@ -78,23 +107,41 @@ def infer_latents(
         watch: told how far it is.
 
     Raises:
-        RunError: the run has no generator, or the chains diverged.
+        RunError: the run has no generator, or the chains diverged: they are not finite, or as far
+            out as p(X | Y) is with a probability below 10⁻⁶ only.
+        ValueError: the signals, or what is observed of them, do not fit the run.
     """
     settings = settings or InferenceSettings()
+    return inferred(trained, signals, settings, observed=observed, seed=seed, watch=watch).latents
+
+
+def inferred(
+    trained: Trained,
+    signals: Tensor,
+    settings: InferenceSettings,
+    *,
+    observed: Tensor | None = None,
+    seed: int = 0,
+    watch: Watch = nobody,
+) -> Inferred:
+    """Return what `infer_latents` does, and the step size of the chains."""
     latent_shape, own_std = generator_of(trained)
+    check_signals(trained, signals)
+    if observed is not None:
+        check_observed(signals, observed)
     assert trained.generator is not None
     std = settings.noise_std or own_std
     rng = stream(seed, "inference", trained.device)
-    sampler = sampler_of(trained, settings, latent_shape, std, rng) if settings.steps else None
-    every = settings.chains
-    given = (signals,) if observed is None else (signals, observed)
-    known = [repeat(x, "n ... -> (n every) ...", every=every) for x in given]
+    sampler, stable = None, None
+    if settings.steps:
+        sampler, stable = sampler_of(trained, settings, latent_shape, std, rng)
+    every, count = settings.chains, len(signals) * settings.chains
     g = trained.freeze(trained.generator)
 
     def target_of(rows: slice) -> Target:
-        return InferenceTarget(g, known[0][rows], std, *(x[rows] for x in known[1:]))
+        of = torch.arange(count)[rows] // every
+        return InferenceTarget(g, signals[of], std, None if observed is None else observed[of])
 
-    count = len(signals) * every
     latents = torch.randn((count, *latent_shape), generator=rng, device=rng.device)
     if settings.ascent:
         latents[::every] = 0
@@ -102,15 +149,18 @@ def infer_latents(
     if sampler is not None:
         chains = Chains(sampler, settings.steps, settings.batch, watch, "inferring latents")
         latents = chains.ends(latents, target_of, rng)
-    if not bool(latents.isfinite().all()):
+    found = rearrange(latents, "(n chains) ... -> n chains ...", chains=every)
+    probing = stream(seed, "farthest", trained.device)
+    farthest = farthest_latents(g, signals, std, latent_shape, probing, observed)
+    hot = max(1.0, getattr(sampler, "temperature", 1.0))
+    if not bool((found.flatten(2).norm(dim=2) <= farthest[:, None] * hot**0.5).all()):
         smaller = "a smaller step size, or " if settings.steps else ""
         raise RunError(f"the inference of latents diverged; try {smaller}a larger noise_std")
-    found = rearrange(latents, "(n chains) ... -> n chains ...", chains=every)
     if sampler is not None:
-        return found
+        return Inferred(found, getattr(sampler, "step_size", None), stable)
     heights = rearrange(heights, "(n chains) -> n chains", chains=every)
     order = heights.argsort(dim=1, descending=True, stable=True)
-    return found[torch.arange(len(found), device=found.device)[:, None], order]
+    return Inferred(found[torch.arange(len(found), device=found.device)[:, None], order])
 
 
 def sampler_of(
@@ -119,18 +169,19 @@ def sampler_of(
     latent_shape: Shape,
     std: float,
     rng: torch.Generator,
-) -> Sampler[Any]:
-    """Return the recipe's sampler of G1, or Langevin dynamics of a step size that suits."""
-    planned = trained.settings
-    asked = settings.step_size or settings.noise_std or settings.temperature != 1
-    asked = asked or trained.fitted_prior
+) -> tuple[Sampler[Any], float | None]:
+    """Return the recipe's sampler of G1, or Langevin dynamics and 2/√λ, below which it is stable.
+
+    Where a step size is given, 2/√λ is the same for every seed.
+    """
+    planned, size = trained.settings, settings.step_size
+    asked = size or settings.noise_std or settings.temperature != 1 or trained.fitted_prior
     if planned.inference is not None and planned.inference_steps and not asked:
-        return planned.inference
-    size = settings.step_size
-    if size is None:
-        assert trained.generator is not None
-        size = stable_step_size(frozen(trained.generator), latent_shape, std, rng)
-    return Langevin(step_size=size, temperature=settings.temperature)
+        return planned.inference, None
+    assert trained.generator is not None
+    probing = rng if size is None else stream(0, "stability", trained.device)
+    suits = stable_step_size(frozen(trained.generator), latent_shape, std, probing)
+    return Langevin(step_size=size or suits, temperature=settings.temperature), 2 * suits
 
 
 def stable_step_size(
@@ -171,7 +222,20 @@ def norms(x: Tensor) -> Tensor:
 
 
 def drawn_from(trained: Trained, latents: Tensor, batch: int = 128) -> Tensor:
-    """Return g(X), (n, channels, height, width), of latents (n, *latent).
+    """Return g(X), (n, channels, height, width), of latents (n, *latent), n ≥ 1.
+
+    Raises:
+        RunError: the run has no generator.
+        ValueError: they are no latents of the run, or batch is not positive.
+    """
+    check_counts(1, batch=batch)
+    latent_shape, _ = generator_of(trained)
+    check_latents(latents, latent_shape)
+    return torch.cat(list(drawn_in_parts(trained, latents, batch)))
+
+
+def drawn_in_parts(trained: Trained, latents: Tensor, batch: int) -> Iterator[Tensor]:
+    """Yield g(X) of so many latents at a time.
 
     Raises:
         RunError: the run has no generator.
@@ -179,8 +243,10 @@ def drawn_from(trained: Trained, latents: Tensor, batch: int = 128) -> Tensor:
     generator_of(trained)
     assert trained.generator is not None
     g = trained.freeze(trained.generator)
-    with torch.no_grad():
-        return torch.cat([g(part).clone() for part in torch.split(latents, batch)])
+    for part in torch.split(latents, batch):
+        with torch.no_grad():
+            drawn = g(part).clone()
+        yield drawn
 
 
 __all__ = ["InferenceSettings", "drawn_from", "infer_latents", "stable_step_size"]

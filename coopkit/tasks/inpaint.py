@@ -5,12 +5,14 @@ from collections.abc import Mapping
 import attrs
 import torch
 from attrs.validators import ge
-from einops import rearrange, reduce, repeat
+from einops import rearrange, reduce
 from torch import Tensor
 
 from coopkit.inpainting import METHODS
+from coopkit.inpainting.methods import check_batch
+from coopkit.tasks.arguments import check_compared, check_signals
 from coopkit.tasks.complete import CompletionSettings, complete
-from coopkit.tasks.infer import InferenceSettings, drawn_from, infer_latents
+from coopkit.tasks.infer import InferenceSettings, drawn_from, inferred
 from coopkit.tasks.trained import Trained, revision_of
 from coopkit.tasks.watching import Watch, nobody
 
@@ -21,7 +23,8 @@ class InpaintingSettings:
 
     Attributes:
         inference: of the latents, from the observed pixels alone.
-        blend: whether what g(X) is off by at the border of a hole is carried into it, by ∇² = 0.
+        blend: whether what g(X) of each chain is off by at the border of a hole is carried into it,
+            by ∇² = 0.
         revision_steps: of the descriptor on the occluded pixels, afterwards; 0 for none.
     """
 
@@ -38,10 +41,16 @@ class Restored:
         signals: (n, channels, height, width), the mean of the chains, or, where latents
             were inferred by ascents alone, what the highest mode gives; where Y is observed, Y.
         chains: (n, chains, channels, height, width), what each chain restored.
+        step_size: δ of the chains, given or chosen, of latents where these were inferred; None
+            where there were none.
+        stable_below: 2/√λ, above which the δ of latents is unstable where g is steepest; None where
+            the sampler was that of the recipe.
     """
 
     signals: Tensor
     chains: Tensor
+    step_size: float | None = None
+    stable_below: float | None = None
 
     @property
     def uncertainty(self) -> Tensor:
@@ -78,12 +87,15 @@ def inpaint(
     Raises:
         RunError: the run has no generator, or no descriptor where one is to revise; or the chains
             diverged.
+        ValueError: the signals do not fit the run, or the holes do not fit the signals.
     """
+    check_signals(trained, signals)
+    check_batch(signals, holes)
     settings = settings or InpaintingSettings()
     if settings.revision_steps:
         revision_of(trained)
     free = rearrange(holes, "n h w -> n 1 h w").to(signals.device)
-    latents = infer_latents(
+    found = inferred(
         trained,
         signals,
         settings.inference,
@@ -91,33 +103,31 @@ def inpaint(
         seed=seed,
         watch=watch,
     )
-    every = settings.inference.chains
-    drawn = drawn_from(trained, latents.flatten(0, 1), settings.inference.batch)
-    filled = rearrange(drawn, "(n chains) ... -> n chains ...", chains=every)
+    every, batch = settings.inference.chains, settings.inference.batch
+    drawn = drawn_from(trained, found.latents.flatten(0, 1), batch)
     if settings.blend:
-        filled = filled + carried(signals, filled, holes)
+        for rows in torch.split(torch.arange(len(drawn)), batch):
+            of = rows // every
+            drawn[rows] += METHODS["laplace"](signals[of] - drawn[rows], holes[of], 0)
+    filled = rearrange(drawn, "(n chains) ... -> n chains ...", chains=every)
     if settings.revision_steps:
         completion = CompletionSettings(steps=settings.revision_steps, chains=every)
         filled = complete(trained, signals, holes, completion, start=filled, seed=seed, watch=watch)
-    found = restored_by(signals, holes, filled)
+    restored = restored_by(signals, holes, filled)
     modes = settings.inference.steps == 0
-    return attrs.evolve(found, signals=found.chains[:, 0]) if modes else found
+    return attrs.evolve(
+        restored,
+        signals=restored.chains[:, 0] if modes else restored.signals,
+        step_size=found.step_size,
+        stable_below=found.stable_below,
+    )
 
 
 def restored_by(signals: Tensor, holes: Tensor, filled: Tensor) -> Restored:
     """Return what stands in the holes of each chain, (n, chains, ...), beside what is observed."""
     free = rearrange(holes, "n h w -> n 1 1 h w").to(signals.device)
-    held = repeat(signals, "n ... -> n chains ...", chains=filled.shape[1])
-    chains = torch.where(free, filled, held)
+    chains = torch.where(free, filled, signals[:, None])
     return Restored(torch.where(free[:, 0], chains.mean(1), signals), chains)
-
-
-def carried(signals: Tensor, filled: Tensor, holes: Tensor) -> Tensor:
-    """Return what each chain is off by on the observed pixels, carried into its hole by ∇² = 0."""
-    off = rearrange(signals[:, None] - filled, "n chains ... -> (n chains) ...")
-    each = repeat(holes, "n h w -> (n chains) h w", chains=filled.shape[1])
-    inside = METHODS["laplace"](off, each, 0)
-    return rearrange(inside, "(n chains) ... -> n chains ...", chains=filled.shape[1])
 
 
 def restoration_error(
@@ -133,7 +143,11 @@ def restoration_error(
         signals: the truth, of the same shape.
         holes: (n, height, width), boolean, True where a pixel is occluded.
         mean: what was subtracted from the data.
+
+    Raises:
+        ValueError: the shapes do not fit, holes are not boolean, or one of them is empty.
     """
+    check_compared(restored, signals, holes)
     shown = [(x + mean).clamp(-1, 1) for x in (restored, signals)]
     apart = reduce((shown[0] - shown[1]).abs(), "n c h w -> n h w", "mean")
     inside = holes.to(apart.device)
@@ -161,7 +175,11 @@ def baselines(signals: Tensor, holes: Tensor, seed: int = 0, watch: Watch = nobo
         holes: (n, height, width), boolean, True where a pixel is occluded.
         seed: of the methods that draw.
         watch: told how far it is.
+
+    Raises:
+        ValueError: the holes do not fit the signals.
     """
+    check_batch(signals, holes)
     restored, refused = {}, {}
     for number, (name, method) in enumerate(METHODS.items()):
         watch(f"filling by {name}", number, len(METHODS))

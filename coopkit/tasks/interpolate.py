@@ -8,6 +8,7 @@ from einops import rearrange
 from torch import Tensor
 
 from coopkit.targets import squared_norm
+from coopkit.tasks.arguments import check_choice, check_counts, check_latents
 from coopkit.tasks.chains import at_a_time, stream
 from coopkit.tasks.infer import drawn_from
 from coopkit.tasks.revise import revise_signals
@@ -62,11 +63,18 @@ def interpolate(
 
     Raises:
         RunError: the run has no generator.
-        ValueError: there are fewer than 2 frames.
+        ValueError: there are fewer than 2 frames, no path is called like this, the ends are no
+            latents of the run, or steps is negative.
     """
     if frames < 2:
         raise ValueError(f"frames is {frames}; a path has 2 or more, its ends")
-    generator_of(trained)
+    check_choice("path", path, PATHS)
+    check_counts(0, steps=steps)
+    latent_shape, _ = generator_of(trained)
+    check_latents(first, latent_shape, "first")
+    check_latents(last, latent_shape, "last")
+    if len(first) != len(last):
+        raise ValueError(f"first has {len(first)} latents and last {len(last)}; each has a partner")
     shares = torch.linspace(0, 1, frames, device=first.device)
     along = linear if path == "linear" else spherical
     latents = torch.stack([along(first, last, float(share)) for share in shares], dim=1)
@@ -107,7 +115,9 @@ def random_ends(trained: Trained, paths: int, seed: int = 0) -> tuple[Tensor, Te
 
     Raises:
         RunError: the run has no generator.
+        ValueError: there are no paths.
     """
+    check_counts(1, paths=paths)
     latent_shape, _ = generator_of(trained)
     rng = stream(seed, "ends", trained.device)
     ends = torch.randn((2, paths, *latent_shape), generator=rng, device=rng.device)

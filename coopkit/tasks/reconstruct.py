@@ -1,10 +1,11 @@
 """Given signals as the generator draws them: Langevin inference of X, and g(X) beside each."""
 
 import attrs
-from einops import rearrange, reduce
+import torch
+from einops import reduce
 from torch import Tensor
 
-from coopkit.tasks.infer import InferenceSettings, drawn_from, infer_latents
+from coopkit.tasks.infer import InferenceSettings, drawn_in_parts, inferred
 from coopkit.tasks.trained import Trained
 from coopkit.tasks.watching import Watch, nobody
 
@@ -17,11 +18,16 @@ class Reconstructed:
         latents: X, (n, *latent), of each signal's best chain.
         signals: g(X), (n, channels, height, width).
         error: the mean absolute difference per entry of each, (n,).
+        step_size: δ of the chains, given or chosen; None where there were none.
+        stable_below: 2/√λ, above which δ is unstable where g is steepest; None where the sampler
+            was that of the recipe.
     """
 
     latents: Tensor
     signals: Tensor
     error: Tensor
+    step_size: float | None = None
+    stable_below: float | None = None
 
 
 def reconstruct(
@@ -43,15 +49,21 @@ def reconstruct(
 
     Raises:
         RunError: the run has no generator, or the chains diverged.
+        ValueError: the signals do not fit the run.
     """
     settings = settings or InferenceSettings()
-    latents = infer_latents(trained, signals, settings, seed=seed, watch=watch)
-    drawn = drawn_from(trained, latents.flatten(0, 1), settings.batch)
-    chains = rearrange(drawn, "(n chains) ... -> n chains ...", chains=settings.chains)
-    errors = reduce((chains - signals[:, None]).abs(), "n chains ... -> n chains", "mean")
-    error, best = errors.min(dim=1)
-    rows = range(len(signals))
-    return Reconstructed(latents[rows, best], chains[rows, best], error)
+    found = inferred(trained, signals, settings, seed=seed, watch=watch)
+    latents, every = found.latents.flatten(0, 1), settings.chains
+    best, drawn = torch.zeros(len(signals), dtype=torch.long), torch.empty_like(signals)
+    error = torch.full((len(signals),), torch.inf, device=signals.device)
+    numbers = torch.split(torch.arange(len(latents)), settings.batch)
+    parts = drawn_in_parts(trained, latents, settings.batch)
+    for rows, part in zip(numbers, parts, strict=True):
+        off = reduce((part - signals[rows // every]).abs(), "chains ... -> chains", "mean")
+        for row, own, picture in zip(rows.tolist(), off, part, strict=True):
+            if own < error[row // every]:
+                error[row // every], drawn[row // every], best[row // every] = own, picture, row
+    return Reconstructed(latents[best], drawn, error, found.step_size, found.stable_below)
 
 
 __all__ = ["Reconstructed", "reconstruct"]

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from coopkit.interfaces import Kept
 from coopkit.targets import RevisionTarget
+from coopkit.tasks.arguments import check_counts, check_signals
 from coopkit.tasks.chains import Chains, at_a_time
 from coopkit.tasks.trained import Trained, revision_of
 from coopkit.tasks.watching import Watch, nobody
@@ -33,7 +34,11 @@ def revise_signals(
 
     Raises:
         RunError: the run has no descriptor.
+        ValueError: the signals do not fit the run, steps is negative, or chunk is not positive.
     """
+    check_signals(trained, initial, any_size=True)
+    check_counts(0, steps=steps)
+    check_counts(1, chunk=chunk)
     f, std, sampler = revision_of(trained)
     target = RevisionTarget(f, std)
     count = trained.settings.revision_steps if steps is None else steps

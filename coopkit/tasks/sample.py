@@ -6,6 +6,7 @@ from torch import Tensor
 
 from coopkit.errors import RunError
 from coopkit.steps import generate
+from coopkit.tasks.arguments import check_counts
 from coopkit.tasks.chains import at_a_time, stream
 from coopkit.tasks.revise import revise_signals
 from coopkit.tasks.sizes import at_size
@@ -48,12 +49,12 @@ def sample(
         watch: told how far it is.
 
     Raises:
-        ValueError: n is not positive.
+        ValueError: n or chunk is not positive, or steps is negative.
         RunError: after Algorithm 1, more are asked for than there are chains; or the networks
             cannot be had at that size.
     """
-    if n < 1:
-        raise ValueError(f"n is {n}; it must be 1 or more")
+    check_counts(1, n=n, chunk=chunk)
+    check_counts(0, steps=steps)
     if size is not None:
         trained = at_size(trained, *size)
     chunk = chunk or at_a_time(trained.signal_shape)

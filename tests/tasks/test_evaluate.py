@@ -19,7 +19,7 @@ from coopkit.statistics.wasserstein import swd, swd_scale
 from coopkit.statistics.wavelets import texture_distance, texture_scale
 from coopkit.streams import stream_seed
 from coopkit.targets import RevisionTarget, frozen
-from coopkit.tasks.comparing import Compared, features_of, neighbours_of
+from coopkit.tasks.comparing import Compared, diversity_of, features_of, neighbours_of
 from coopkit.tasks.energy import energies
 from coopkit.tasks.evaluate import evaluate
 from coopkit.tasks.given import read_given
@@ -272,6 +272,17 @@ def test_as_many_as_there_are_chains_but_no_more_than_64(pairs: dict[str, Traine
 
 def test_one_sample_has_no_diversity(pairs: dict[str, Trained]):
     assert evaluate(pairs["cooperative"], 1).diversity == {}
+
+
+def test_pairs_of_the_data_are_gone_through_once(monkeypatch: pytest.MonkeyPatch):
+    rng = torch.Generator().manual_seed(0)
+    drawn = {name: torch.rand(3, 1, 4, 4, generator=rng) for name in ("initial", "revised")}
+    data = torch.rand(5, 1, 4, 4, generator=rng)
+    expected = {name: diversity(images, data) for name, images in drawn.items()}
+    sizes, pdist = [], torch.pdist
+    monkeypatch.setattr(torch, "pdist", lambda x: sizes.append(len(x)) or pdist(x))
+    assert diversity_of(Compared(drawn, data, None, 0, to_pixels(data))) == expected
+    assert sorted(sizes) == [3, 3, 5]
 
 
 def test_one_observed_image_leaves_out_what_needs_more(tmp_path: Path):

@@ -15,6 +15,7 @@ from coopkit.tasks.infer import (
     InferenceSettings,
     drawn_from,
     infer_latents,
+    inferred,
     stable_step_size,
 )
 from coopkit.tasks.inpaint import InpaintingSettings, inpaint
@@ -256,7 +257,43 @@ def test_reconstruction_of_what_the_generator_drew(pair: Trained):
 
 def test_divergence_is_one_sentence(pair: Trained, signals: Tensor):
     with pytest.raises(RunError, match="diverged; try a smaller step size"):
-        infer_latents(pair, signals, InferenceSettings(steps=300, step_size=5.0))
+        infer_latents(pair, signals, InferenceSettings(steps=300, step_size=2.0))
+
+
+def test_a_step_size_that_is_unstable_for_n_0_i_is_refused():
+    """|1 − δ²/2| is above 1 there, so that every chain along a direction that g ignores grows."""
+    InferenceSettings(step_size=2.0)
+    with pytest.raises(ValueError, match=r"step_size = 2\.01 is unstable for every generator"):
+        InferenceSettings(step_size=2.01)
+
+
+@pytest.mark.parametrize("std", [0.1, 0.5])
+def test_inference_says_its_step_size_and_where_it_is_stable(std: float, signals: Tensor):
+    """Between 2/√λ and a little more the mean of the chains begins to grow."""
+    pair = linear_pair(std)
+    weight = pair.generator.weight.detach()
+    limit = 2 * float(1 + torch.linalg.eigvalsh(weight.T @ weight / std**2).max()) ** -0.5
+    chosen = inferred(pair, signals, InferenceSettings(steps=1))
+    assert chosen.step_size == pytest.approx(limit / 2, rel=0.02)
+    assert chosen.stable_below == pytest.approx(limit, rel=0.02)
+    given = [
+        inferred(pair, signals, InferenceSettings(steps=1, step_size=0.01), seed=seed)
+        for seed in (0, 1)
+    ]
+    assert [found.step_size for found in given] == [0.01, 0.01]
+    assert given[0].stable_below == given[1].stable_below == pytest.approx(limit, rel=0.02)
+    descent = InferenceSettings(steps=2000, temperature=0, step_size=0.97 * limit)
+    infer_latents(pair, signals, descent)
+    with pytest.raises(RunError, match="diverged"):
+        infer_latents(pair, signals, attrs.evolve(descent, step_size=1.03 * limit))
+
+
+def test_step_sizes_of_the_recipe_and_of_ascents(signals: Tensor):
+    own = linear_pair(0.5, 1.0, "inference.steps=2", "inference.step_size=0.125")
+    found = inferred(own, signals, InferenceSettings(steps=1))
+    assert (found.step_size, found.stable_below) == (0.125, None)
+    found = inferred(own, signals, InferenceSettings(steps=0, ascent=1))
+    assert (found.step_size, found.stable_below) == (None, None)
 
 
 def test_run_without_generator(pair: Trained, signals: Tensor):
