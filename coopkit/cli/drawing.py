@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from coopkit.cli.console import say, watching
-from coopkit.cli.folders import check_new_folder, resolved, written_whole
+from coopkit.cli.folders import check_apart, check_new_folder, resolved, written_whole
 from coopkit.cli.results import (
     check_file,
     check_picture,
@@ -79,10 +79,11 @@ def sample(
     if path is None and files is None:
         path = Path("sheet.png")
     if path is not None:
-        check_picture("--out", path)
+        check_picture("--out", path, run_folder)
     check_steps(run_folder, how["steps"])
     if files is not None:
         check_new_folder("--files", files)
+        check_apart("--files", files, run_folder)
     with written_whole("--files", files) if files else nullcontext() as writing:
         trained = load_with_prior(run_folder, device, prior)
         count = count or trained.recipe.run.chains
@@ -148,10 +149,12 @@ def interpolate(
     from coopkit.tasks.interpolate import interpolate as draw
     from coopkit.tasks.interpolate import random_ends
 
-    check_picture("--out", out)
+    sources = [str(end) for end in ends or ()]
+    check_picture("--out", out, run_folder, *sources)
     check_steps(run_folder, how["steps"])
     if gif is not None:
         check_gif(gif, out)
+        check_file("--gif", gif, run_folder, *sources)
     if ends and paths:
         raise click.UsageError("-n is of no use with --images, between which there is one path")
     check_ends(ends or ())
@@ -177,16 +180,15 @@ def interpolate(
 
 
 def check_gif(gif: Path, out: Path) -> None:
-    """Refuse a place where no moving picture is to be written.
+    """Refuse a name that a moving picture is not to have.
 
     Raises:
-        RunError: it has another ending, is that of the sheet, or cannot be written.
+        RunError: it has another ending, or is that of the sheet.
     """
     if gif.suffix.lower() != ".gif":
         raise RunError(f"--gif {gif}: the name must end in .gif")
     if resolved(gif) == resolved(out):
         raise RunError(f"--gif {gif} is the --out of the sheet; give each a name of its own")
-    check_file("--gif", gif)
 
 
 def check_ends(ends: Sequence[Path]) -> None:

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from coopkit.cli.console import out, plain, say, watching, write_json
 from coopkit.cli.results import (
-    check_file,
+    check_figures,
     check_steps,
     device_option,
     images_option,
@@ -66,7 +66,7 @@ def evaluate(
     from coopkit.tasks.trained import run_recipe
 
     if path is not None:
-        check_file("--out", path)
+        check_figures("--out", path, run_folder, how["held_out"] or "")
     check_steps(run_folder, how["steps"])
     if run_recipe(run_folder).generator is None:
         refuse_without("a generator", "restore")
@@ -179,7 +179,7 @@ def energy(
     from coopkit.tasks.trained import load
 
     if path is not None:
-        check_file("--out", path)
+        check_figures("--out", path, run_folder, source, against or "")
     trained = load(run_folder, device)
     sources = (
         {"--images": source} if against is None else {"--images": source, "--against": against}

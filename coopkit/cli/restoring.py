@@ -185,7 +185,8 @@ def restore(asked: OcclusionOptions, usual: str, method: "Method", prior: str = 
 
     run_recipe(asked.run_folder)
     folder, seed = asked.folder or asked.run_folder / usual, asked.seed
-    with results(folder, asked.overwrite, asked.run_folder, asked.source, asked.mask) as writing:
+    sources = [asked.source, "" if asked.mask.isdecimal() else asked.mask]
+    with results(folder, asked.overwrite, asked.run_folder, *sources) as writing:
         trained = load_with_prior(asked.run_folder, asked.device, prior)
         given = read_given(trained, asked.source, "--images")
         holes = holes_of(asked.mask, len(given), trained.signal_shape, seed)
