@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 PATHS = ("linear", "spherical")
 """Written out, because the module that has them loads torch."""
 
+SHOWN = 1024
+"""Samples on a sheet at most: 32 rows."""
+
 ASCENT, ASCENTS = 300, 8
 """Steps to a mode of the latents of a given image, and how many climb, of which the best counts."""
 
@@ -95,8 +98,10 @@ def sample(
         if writing is not None:
             save_each(panels, trained.mean, writing)
     if path is not None:
-        save_image(draw_sheet(panels, trained.mean, most=count), path)
+        save_image(draw_sheet(panels, trained.mean, most=SHOWN), path)
         say(f"wrote {path}")
+        if count > SHOWN:
+            say(f"it shows the first {SHOWN} of {count} signals; --files DIR writes each of them")
     if files is not None:
         say(f"wrote {count * len(panels)} pictures into {files}")
 

@@ -13,6 +13,9 @@ from coopkit.errors import RunError
 if TYPE_CHECKING:
     from coopkit.tasks.trained import Trained
 
+FORMATS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".pdf")
+"""Of pictures that a user may ask for."""
+
 
 def check_picture(option: str, path: Path, run_folder: Path, *sources: str) -> None:
     """Refuse a name that no picture can have, before anything is computed.
@@ -20,11 +23,10 @@ def check_picture(option: str, path: Path, run_folder: Path, *sources: str) -> N
     Raises:
         RunError: saying which ending would be right, or as `check_file` does.
     """
-    from PIL import Image
-
     check_file(option, path, run_folder, *sources)
-    if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
-        raise RunError(f"{option} {path}: the name must end in an image format, such as .png")
+    if path.suffix.lower() not in FORMATS:
+        known = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+        raise RunError(f"{option} {path}: the name must end in {known}")
 
 
 def check_figures(option: str, path: Path, run_folder: Path, *sources: str) -> None:
