@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from coopkit.cli import cli
 from coopkit.recipe import packaged_recipes
 
 TINY = Path(__file__).parent / "tiny" / "cooperative.toml"
@@ -144,17 +145,50 @@ def test_defect_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, call: Call)
     [
         torch.OutOfMemoryError("CUDA out of memory.\nmore"),
         RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+        MemoryError("Unable to allocate 8 EiB"),
+        MemoryError(),
     ],
 )
-def test_too_little_memory(monkeypatch: pytest.MonkeyPatch, call: Call, error: RuntimeError):
+def test_too_little_memory(monkeypatch: pytest.MonkeyPatch, call: Call, error: Exception):
     def fail(*arguments: object) -> None:
         raise error
 
     monkeypatch.setattr("coopkit.recipe.Recipe.read", fail)
     status, _, complaint = call("run", str(TINY))
     assert status == 2
-    assert "there is not enough memory" in complaint
-    assert "try a smaller run.chains" in complaint
+    reason = f": {str(error).splitlines()[0]}" if str(error) else ""
+    assert f"coopkit: there is not enough memory{reason}\ntry a smaller run.chains" in complaint
+
+
+@pytest.mark.parametrize(
+    ("command", "advice"),
+    [
+        ("sample x", "ask for a smaller -n or --size"),
+        ("interpolate x", "ask for a smaller -n or --frames"),
+        ("evaluate x", "ask for a smaller -n"),
+        ("energy x --images brick", "give fewer images at a time"),
+        ("--no-plugins reconstruct x --images brick", "ask for a smaller --chains"),
+        ("inpaint x --images brick --mask 3", "ask for a smaller --chains"),
+        ("complete x --images brick --mask 3", "ask for a smaller --chains"),
+    ],
+)
+def test_too_little_memory_for_a_task(
+    monkeypatch: pytest.MonkeyPatch, call: Call, command: str, advice: str
+):
+    """The advice names options that the command has."""
+
+    def fail(*arguments: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setenv("COOPKIT_NO_PLUGINS", "")
+    monkeypatch.setattr("coopkit.tasks.trained.run_recipe", fail)
+    status, _, complaint = call(*command.split())
+    assert status == 2
+    assert complaint.splitlines()[0] == "coopkit: there is not enough memory"
+    assert complaint.splitlines()[1].endswith(advice)
+    (name,) = set(command.split()) & set(cli.commands)
+    known = {option for parameter in cli.commands[name].params for option in parameter.opts}
+    assert {word for word in advice.split() if word.startswith("-")} <= known
 
 
 def test_version_and_help(call: Call):
