@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from coopkit.cli import cli
+from coopkit.cli.console import watching
 from coopkit.recipe import packaged_recipes
 
 TINY = Path(__file__).parent / "tiny" / "cooperative.toml"
@@ -37,6 +38,38 @@ def test_resume_by_the_folder_alone(call: Call, tmp_path: Path):
     assert status == 0
     assert "5 iterations done" in said
     assert "coopkit sample 'a b'" in said
+
+
+def test_a_run_is_not_resumed_elsewhere(call: Call, tmp_path: Path):
+    call("run", str(TINY), "--out", "a")
+    status, _, said = call("run", "a", "--resume", "--out", "b")
+    assert status == 2
+    assert "--out b is of no use: --resume goes on with the run a where it is" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert call("run", "a", "--resume", "--out", "./a")[0] == 0
+
+
+def test_where_nothing_is_resumed_a_run_says_that_it_begins(call: Call):
+    begins = "b holds no run to go on with; beginning at iteration 1"
+    asked = ("run", str(TINY), "--resume", "--out", "b")
+    assert call(*asked)[2].splitlines()[0] == begins
+    assert "holds no run" not in call(*asked, "--set", "run.iterations=5")[2]
+    assert "holds no run" not in call("run", str(TINY), "--out", "c")[2]
+
+
+def test_one_iteration_is_no_iterations(call: Call):
+    assert "\n1 iteration done. Look at" in call("run", str(TINY), "--set", "run.iterations=1")[2]
+
+
+def test_a_long_task_says_now_and_then_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    now = 0.0
+    monkeypatch.setattr("coopkit.cli.console.time.monotonic", lambda: now)
+    with watching() as watch:
+        for now in range(0, 25, 3):
+            watch("drawing signals", int(now), 25 if now < 20 else None)
+    assert capsys.readouterr() == ("", "drawing signals 12/25\ndrawing signals\n")
 
 
 def test_packaged_recipes_are_listed_with_a_line_each(call: Call):
