@@ -64,6 +64,15 @@ def test_a_scale_that_tells_nothing_is_said_to_be_none(folder: Path):
     assert [cells[place] for cells in columns[1:]] == ["-", "-", "none: both vary by 0.1"]
 
 
+def test_one_signal_from_one_image(folder: Path):
+    found = evaluate(load(folder), 2)
+    distance = attrs.evolve(found.distance, count=1)
+    recovery = attrs.evolve(found.recovery, count=1)
+    caption = table_of(attrs.evolve(found, distance=distance, recovery=recovery)).caption
+    assert "of 1 signal of 8 x 8 from observed images\n" in caption
+    assert "X inferred from 1 observed image:" in caption
+
+
 def test_without_out_nothing_is_written(call: Call, folder: Path, tmp_path: Path):
     status, said, told = call(folder, "-n", 2, "--steps", 0, "--restore", 0)
     assert (status, told) == (0, "")

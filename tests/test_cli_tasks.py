@@ -101,6 +101,11 @@ def test_sample_writes_single_files(call: Call, tmp_path: Path):
     assert (status, said) == (2, "coopkit: --files sheet.png is a file; give a new folder\n")
 
 
+def test_one_picture_is_no_pictures(call: Call):
+    said = call("sample", "@generator", "-n", "1", "--files", "each")[2]
+    assert said == "wrote 1 picture into each\n"
+
+
 def test_single_files_are_written_whole_or_not_at_all(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -397,7 +402,7 @@ def test_a_step_size_and_a_spread_have_a_square_that_is_a_number(
 def test_chains_without_steps(
     call: Call, tmp_path: Path, command: tuple[str, ...], asked: tuple[str, ...], says: str
 ):
-    arguments = (*command, "@cooperative", "--images", "@images", "--steps", "0")
+    arguments = (*command, "@nothing", "--images", "@nowhere", "--steps", "0")
     status, _, said = call(*arguments, *asked)
     assert (status, says in said) == (2, True)
     assert not list(tmp_path.iterdir())

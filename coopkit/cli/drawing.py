@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from coopkit.cli.console import say, watching
+from coopkit.cli.console import counted, say, watching
 from coopkit.cli.folders import check_apart, check_new_folder, resolved, written_whole
 from coopkit.cli.results import (
     check_file,
@@ -103,7 +103,7 @@ def sample(
         if count > SHOWN:
             say(f"it shows the first {SHOWN} of {count} signals; --files DIR writes each of them")
     if files is not None:
-        say(f"wrote {count * len(panels)} pictures into {files}")
+        say(f"wrote {counted(count * len(panels), 'picture')} into {files}")
 
 
 def save_each(panels: Mapping[str, "Tensor"], mean: float, folder: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
-from coopkit.cli.console import out, plain, say, watching, write_json
+from coopkit.cli.console import counted, out, plain, say, watching, write_json
 from coopkit.cli.results import (
     check_figures,
     check_steps,
@@ -121,7 +121,7 @@ def table_of(found: "Evaluation") -> Table:
             against = f"from 0 to 1; copies {copies:.2f}"
         row("  on its scale", found.distance.relative, against)
         size = f"{found.distance.height} x {found.distance.width}"
-        signals = f"{found.distance.count} signals of {size}"
+        signals = f"{counted(found.distance.count, 'signal')} of {size}"
         notes.append(f"{found.distance.name} of {signals} from {found.distance.real} images")
     real = found.neighbours.real
     against = "" if real is None else f"{found.real} {real:.4g}"
@@ -143,8 +143,9 @@ def table_of(found: "Evaluation") -> Table:
 
 def recovered(found: "Recovery") -> list[str]:
     """Return what is said of recovery errors, which are of neither S1 nor S2."""
+    images = counted(found.count, f"{found.real} image")
     return [
-        f"mean absolute errors of g(X), X inferred from {found.count} {found.real} images:",
+        f"mean absolute errors of g(X), X inferred from {images}:",
         f"  {found.reconstructed:.4g} of all pixels",
         f"  {found.restored:.4g} in occluded squares of {found.side} pixels, "
         f"{found.by_mean:.4g} by the data's mean",

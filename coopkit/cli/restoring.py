@@ -62,13 +62,14 @@ def reconstruct(
     from coopkit.tasks.reconstruct import reconstruct as infer
     from coopkit.tasks.trained import run_recipe
 
+    settings = chains.inference()
     folder = folder or run_folder / "reconstruct"
     run_recipe(run_folder)
     with results(folder, overwrite, run_folder, source) as writing:
         trained = load_with_prior(run_folder, device, prior)
         given = read_given(trained, source, "--images")
         with watching() as watch:
-            found = infer(trained, given.signals, chains.inference(), seed=seed, watch=watch)
+            found = infer(trained, given.signals, settings, seed=seed, watch=watch)
         figures: dict[str, Any] = {
             "asked": as_asked(),
             "mean_absolute_error": float(found.error.mean()),
