@@ -408,6 +408,18 @@ def test_chains_without_steps(
     assert not list(tmp_path.iterdir())
 
 
+def test_an_image_too_small_for_a_run_that_does_not_resize(call: Call, tmp_path: Path):
+    asked = ["data.resize=none", "run.iterations=1"]
+    run(Recipe.read(TINY / "generator.toml", asked), tmp_path / "mine")
+    Image.new("L", (7, 9)).save(tmp_path / "small.png")
+    status, _, said = call("reconstruct", "mine", "--images", "small.png")
+    assert status == 2
+    assert said == (
+        "coopkit: small.png is 9 x 7 pixels, smaller than the crop of 8 x 8; "
+        "give images of 8 x 8 pixels or more; the run does not resize\n"
+    )
+
+
 def test_reconstruct_at_the_mode(call: Call, tmp_path: Path, runs: Path):
     pair = load(runs / "generator")
     given = read_given(pair, runs / "images")
