@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 import torch
 from PIL import Image
@@ -230,6 +231,16 @@ def test_version_and_help(call: Call):
     assert status == 0
     for command in ("run", "sample", "info", "plugins", "recipes", "check"):
         assert command in said
+
+
+@pytest.mark.parametrize(
+    "name", ["complete", "energy", "evaluate", "inpaint", "interpolate", "reconstruct", "sample"]
+)
+def test_help_says_what_numbers_and_places_are_if_left_out(name: str):
+    for option in cli.commands[name].params:
+        number_or_place = isinstance(option.default, int | float | Path) and option.default
+        if isinstance(option, click.Option) and number_or_place:
+            assert f"{option.default} if left out" in option.help
 
 
 def test_reader_that_hangs_up_is_no_error():

@@ -81,11 +81,12 @@ def test_without_out_nothing_is_written(call: Call, folder: Path, tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_feature_network_from_a_file(call: Call, folder: Path, tmp_path: Path):
+@pytest.mark.parametrize("values", ["[0, 1]", "[0,1]"])
+def test_a_feature_network_from_a_file(call: Call, folder: Path, tmp_path: Path, values: str):
     pytest.importorskip("torchmetrics", reason="needs the extra metrics")
     program = torch.export.export(Means(), (torch.zeros(10, 3, 8, 8),))
     torch.export.save(program, tmp_path / "means.pt2")
-    choices = ("--features", "means.pt2", "--size", 8, "--range", "[0, 1]")
+    choices = ("--features", "means.pt2", "--size", 8, "--range", values)
     status, said, _ = call(folder, "-n", 10, *choices)
     assert status == 0
     assert {"fid", "kid", "precision", "recall"} <= {line.split()[0] for line in said.splitlines()}
@@ -131,6 +132,7 @@ class Means(torch.nn.Module):
         (("--features", "none.pt"), "coopkit: the feature network none.pt is no file"),
         (("--images", "nowhere"), "coopkit: --images: 'nowhere' is no file, no folder"),
         (("--device", "gpu"), "the device 'gpu' cannot be used"),
+        (("--range", "[0,2]"), "'[0,2]' is not one of '[-1, 1]', '[0, 1]'"),
     ],
 )
 def test_what_a_user_can_mend_is_a_sentence(

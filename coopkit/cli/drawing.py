@@ -53,7 +53,12 @@ class Size(click.ParamType[tuple[int, int]]):
 
 @click.command()
 @run_argument
-@click.option("-n", "count", type=click.IntRange(min=1), help="How many signals; as in training.")
+@click.option(
+    "-n",
+    "count",
+    type=click.IntRange(min=1),
+    help="How many signals; as many as run.chains if left out.",
+)
 @click.option(
     "--out",
     "path",
@@ -132,7 +137,12 @@ def save_each(panels: Mapping[str, "Tensor"], mean: float, folder: Path) -> None
     metavar="FIRST LAST",
     help="Two images, whose inferred latents are the ends.",
 )
-@click.option("--out", type=Path, default=Path("paths.png"), help="The picture to write.")
+@click.option(
+    "--out",
+    type=Path,
+    default=Path("paths.png"),
+    help="The picture to write; paths.png if left out.",
+)
 @click.option("--gif", type=Path, help="A moving picture to write, there and back.")
 @click.option("--steps", type=click.IntRange(min=0), help="Revision steps; as in training.")
 @seed_option

@@ -17,6 +17,7 @@ from coopkit.cli.results import (
     prior_option,
     refuse_without,
     run_argument,
+    seed_option,
 )
 
 if TYPE_CHECKING:
@@ -29,20 +30,32 @@ HELD_OUT = (
     "Images that the run has not seen, to compare with in place of the data; a texture is compared "
     "with its photograph all the same."
 )
+SIDE = "Of the feature network: the side of its images in pixels; 299 if left out."
+VALUES = "The range of pixel values that the feature network expects; [-1, 1] if left out."
 RESTORE = "Images whose occluded squares the generator restores, of no texture; 8 if left out."
 
 
+class Spaced(click.Choice[str]):
+    """A choice between words with blanks in them, which may be left out."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        """Return the word that has the same letters."""
+        asked = "".join(str(value).split())
+        same = (word for word in self.choices if "".join(word.split()) == asked)
+        return super().convert(next(same, value), param, ctx)
+
+
 @click.command()
-@click.argument("run_folder", metavar="RUN", type=Path)
+@run_argument
 @click.option("-n", "n", type=click.IntRange(min=1), help=SIGNALS)
 @click.option("--images", "held_out", metavar="DIR", help=HELD_OUT)
 @click.option("--features", type=Path, help="A TorchScript or .pt2 file, for FID and KID.")
-@click.option("--size", type=click.IntRange(min=1), default=299, help="Pixels that it wants.")
-@click.option("--range", "values", type=click.Choice(RANGES), default=RANGES[0], help="Of these.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of all randomness.")
+@click.option("--size", type=click.IntRange(min=1), default=299, help=SIDE)
+@click.option("--range", "values", type=Spaced(RANGES), default=RANGES[0], help=VALUES)
+@seed_option
 @click.option("--steps", type=click.IntRange(min=0), help="Revision steps; as in training.")
 @click.option("--restore", type=click.IntRange(min=0), default=8, help=RESTORE)
-@click.option("--device", default="cpu", help="A torch device, such as cuda.")
+@device_option
 @prior_option
 @click.option("--out", "path", type=Path, help="A JSON file to write the figures to.")
 def evaluate(

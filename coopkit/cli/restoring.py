@@ -146,8 +146,18 @@ def inpaint(
 
 @click.command()
 @occlusion_options
-@click.option("--steps", type=click.IntRange(min=1), default=1000, help="Of each chain.")
-@click.option("--chains", type=click.IntRange(min=1), default=1, help="Of each image.")
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    default=1000,
+    help="Revision steps of each chain; 1000 if left out.",
+)
+@click.option(
+    "--chains",
+    type=click.IntRange(min=1),
+    default=1,
+    help="Of each image; 1 if left out. The mean completes.",
+)
 @click.option("--step-size", type=POSITIVE, help="δ of revision; as in training if left out.")
 def complete(asked: OcclusionOptions, steps: int, chains: int, step_size: float | None) -> None:
     """Complete given images by the descriptor of RUN: chains on the occluded pixels only.

@@ -119,6 +119,7 @@ prior_option = click.option(
     "--prior",
     type=click.Choice(["standard", "fitted"]),
     default="standard",
-    help="Of the latents: N(0, I), or of the law that Algorithm 2 saw those of its data have.",
+    help="Law of the latents: N(0, I), or a Gaussian fitted to the latents inferred in training "
+    "(Algorithm 2 only).",
 )
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace earlier results.")
