@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property, partial
 from importlib import resources
+from itertools import count, product
 from pathlib import Path
 from typing import Literal
 
@@ -127,7 +128,7 @@ def load_images(table: DataTable, seed: int = 0, asked: str = "data.source") -> 
     """
     sources = list(find_images(table.source, asked))
     with ThreadPoolExecutor(table.workers) as pool:
-        attempts = list(pool.map(partial(attempt, table, seed), range(len(sources)), sources))
+        attempts = list(pool.map(partial(attempt, table, seed, asked), count(), sources))
     failures = [str(item) for item in attempts if isinstance(item, DataError)]
     if failures:
         more = f"\n... and {len(failures) - 5} more" if len(failures) > 5 else ""
@@ -220,14 +221,15 @@ def digits(asked: str) -> Iterator[tuple[str, Opener]]:
 
 
 def attempt(
-    table: DataTable, seed: int, index: int, source: tuple[str, Opener]
+    table: DataTable, seed: int, asked: str, index: int, source: tuple[str, Opener]
 ) -> Pixels | DataError:
     """Return the crops of one image, (crops, height, width, channels), or what is wrong with it."""
     name, opener = source
     try:
         with reading(name), opener() as image:
             array = decode(image, name, table)
-            return cut(array, name, table, np.random.default_rng([seed, index]))
+            check_large_enough(array, name, table, asked)
+            return cut(array, table, np.random.default_rng([seed, index]))
     except DataError as error:
         return error
 
@@ -260,8 +262,7 @@ def decode(image: Image.Image, name: str, table: DataTable) -> Pixels:
         upright = upright.convert("RGBA")
         if upright.getchannel("A").getextrema()[0] != 255:
             raise DataError(f"{name} is partly transparent; flatten it on a background first")
-    plain = upright.convert("L" if grey else "RGB")
-    return np.atleast_3d(np.asarray(resize(plain, table)))
+    return np.atleast_3d(np.asarray(resize(upright.convert("L" if grey else "RGB"), table)))
 
 
 def resize(image: Image.Image, table: DataTable) -> Image.Image:
@@ -275,26 +276,24 @@ def resize(image: Image.Image, table: DataTable) -> Image.Image:
     return image if size == image.size else image.resize(size, Image.Resampling.LANCZOS)
 
 
-def cut(array: Pixels, name: str, table: DataTable, rng: np.random.Generator) -> Pixels:
-    """Return the crops of one image, (crops, height, width, channels).
+def check_large_enough(array: Pixels, name: str, table: DataTable, asked: str) -> None:
+    """Refuse an image that is smaller than a crop."""
+    if min(array.shape[0] - table.height, array.shape[1] - table.width) < 0:
+        crop, resized = f"{table.height} x {table.width}", table.resize != "none"
+        given = "such a shape" if resized else f"{crop} pixels or more; the run does not resize"
+        remedy = 'set data.resize to "fit"' if asked == "data.source" else f"give images of {given}"
+        size = f"{array.shape[0]} x {array.shape[1]} pixels{' after resizing' if resized else ''}"
+        raise DataError(f"{name} is {size}, smaller than the crop of {crop}; {remedy}")
 
-    Raises:
-        DataError: the image is smaller than a crop.
-    """
+
+def cut(array: Pixels, table: DataTable, rng: np.random.Generator) -> Pixels:
+    """Return the crops of one image, (crops, height, width, channels)."""
     spare_rows, spare_columns = array.shape[0] - table.height, array.shape[1] - table.width
-    if min(spare_rows, spare_columns) < 0:
-        raise DataError(
-            f"{name} is {array.shape[0]} x {array.shape[1]} pixels after resizing, smaller than "
-            f'the crop of {table.height} x {table.width}; set data.resize to "fit"'
-        )
     corners = [(spare_rows // 2, spare_columns // 2)]
     if table.crop == "random":
         draws = rng.integers(0, [spare_rows + 1, spare_columns + 1], (table.crops, 2))
         corners = [(int(row), int(column)) for row, column in draws]
     elif table.crop == "grid":
-        corners = [
-            (row, column)
-            for row in range(0, spare_rows + 1, table.height)
-            for column in range(0, spare_columns + 1, table.width)
-        ]
+        rows = range(0, spare_rows + 1, table.height)
+        corners = list(product(rows, range(0, spare_columns + 1, table.width)))
     return np.stack([array[r : r + table.height, c : c + table.width] for r, c in corners])

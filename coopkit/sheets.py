@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from einops import rearrange, repeat
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from coopkit.checkpoint import TEMPORARY
 from coopkit.data import to_pixels
+from coopkit.errors import DataError
 
 GAP = 4
 TITLE = 28
@@ -99,17 +101,38 @@ def save_frames(frames: Sequence[Tensor], mean: float, path: Path) -> None:
     """Write a moving picture of signals (n, channels, height, width), there and back."""
     drawn = [Image.fromarray(draw_grid(to_pixels(x, mean))) for x in frames]
     there_and_back = [*drawn, *drawn[-2:0:-1]]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    writing = path.with_name(f"{TEMPORARY}{path.name}")
-    there_and_back[0].save(
-        writing, save_all=True, append_images=there_and_back[1:], duration=120, loop=0
+    save_image(
+        there_and_back[0],
+        path,
+        save_all=True,
+        append_images=there_and_back[1:],
+        duration=120,
+        loop=0,
     )
-    writing.replace(path)
 
 
-def save_image(image: Image.Image, path: Path) -> None:
-    """Write a picture whole or not at all."""
+def save_image(image: Image.Image, path: Path, **how: Any) -> None:
+    """Write a picture whole or not at all.
+
+    Args:
+        image: to write.
+        path: of the file, whose ending says the format.
+        how: what Pillow is to be told of the format.
+
+    Raises:
+        DataError: the format has no such picture; most have a largest size.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     writing = path.with_name(f"{TEMPORARY}{path.name}")
-    image.save(writing)
-    writing.replace(path)
+    try:
+        image.save(writing, **how)
+        writing.replace(path)
+    except (OSError, ValueError, OverflowError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise DataError(
+            f"{path}: a picture of {image.height} x {image.width} pixels cannot be written as "
+            f"{path.suffix}; ask for a .png, or for less on it"
+        ) from error
+    finally:
+        writing.unlink(missing_ok=True)

@@ -4,10 +4,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 import torch
 from PIL import Image
 
+from coopkit.cli import cli
+from coopkit.cli.console import watching
 from coopkit.recipe import packaged_recipes
 
 TINY = Path(__file__).parent / "tiny" / "cooperative.toml"
@@ -36,6 +39,38 @@ def test_resume_by_the_folder_alone(call: Call, tmp_path: Path):
     assert status == 0
     assert "5 iterations done" in said
     assert "coopkit sample 'a b'" in said
+
+
+def test_a_run_is_not_resumed_elsewhere(call: Call, tmp_path: Path):
+    call("run", str(TINY), "--out", "a")
+    status, _, said = call("run", "a", "--resume", "--out", "b")
+    assert status == 2
+    assert "--out b is of no use: --resume goes on with the run a where it is" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert call("run", "a", "--resume", "--out", "./a")[0] == 0
+
+
+def test_where_nothing_is_resumed_a_run_says_that_it_begins(call: Call):
+    begins = "b holds no run to go on with; beginning at iteration 1"
+    asked = ("run", str(TINY), "--resume", "--out", "b")
+    assert call(*asked)[2].splitlines()[0] == begins
+    assert "holds no run" not in call(*asked, "--set", "run.iterations=5")[2]
+    assert "holds no run" not in call("run", str(TINY), "--out", "c")[2]
+
+
+def test_one_iteration_is_no_iterations(call: Call):
+    assert "\n1 iteration done. Look at" in call("run", str(TINY), "--set", "run.iterations=1")[2]
+
+
+def test_a_long_task_says_now_and_then_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    now = 0.0
+    monkeypatch.setattr("coopkit.cli.console.time.monotonic", lambda: now)
+    with watching() as watch:
+        for now in range(0, 25, 3):
+            watch("drawing signals", int(now), 25 if now < 20 else None)
+    assert capsys.readouterr() == ("", "drawing signals 12/25\ndrawing signals\n")
 
 
 def test_packaged_recipes_are_listed_with_a_line_each(call: Call):
@@ -109,8 +144,8 @@ def test_name_of_two_kinds_is_shown_twice(call: Call):
         ("run {tiny} --out x --set descriptor.optimizer.lr=1e38", "is -inf"),
         ("run {tiny} --frobnicate", "No such option"),
         ("sample nowhere", "nowhere holds no run"),
-        ("sample done --out sheet.txt", "the name must end in an image format, such as .png"),
-        ("sample done --out sheet.psd", "the name must end in an image format, such as .png"),
+        ("sample done --out sheet.txt", "the name must end in .png, .jpg, .jpeg"),
+        ("sample done --out sheet.psd", "the name must end in .png, .jpg, .jpeg"),
         ("sample done --out notes.txt/sheet.png", "cannot be written: Not a directory"),
         ("sample done --device gpu", "the device 'gpu' cannot be used"),
         ("sample done -n 0", "0 is not in the range"),
@@ -157,17 +192,50 @@ def test_defect_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, call: Call)
     [
         torch.OutOfMemoryError("CUDA out of memory.\nmore"),
         RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+        MemoryError("Unable to allocate 8 EiB"),
+        MemoryError(),
     ],
 )
-def test_too_little_memory(monkeypatch: pytest.MonkeyPatch, call: Call, error: RuntimeError):
+def test_too_little_memory(monkeypatch: pytest.MonkeyPatch, call: Call, error: Exception):
     def fail(*arguments: object) -> None:
         raise error
 
     monkeypatch.setattr("coopkit.recipe.Recipe.read", fail)
     status, _, complaint = call("run", str(TINY))
     assert status == 2
-    assert "there is not enough memory" in complaint
-    assert "try a smaller run.chains" in complaint
+    reason = f": {str(error).splitlines()[0]}" if str(error) else ""
+    assert f"coopkit: there is not enough memory{reason}\ntry a smaller run.chains" in complaint
+
+
+@pytest.mark.parametrize(
+    ("command", "advice"),
+    [
+        ("sample x", "ask for a smaller -n or --size"),
+        ("interpolate x", "ask for a smaller -n or --frames"),
+        ("evaluate x", "ask for a smaller -n"),
+        ("energy x --images brick", "give fewer images at a time"),
+        ("--no-plugins reconstruct x --images brick", "ask for a smaller --chains"),
+        ("inpaint x --images brick --mask 3", "ask for a smaller --chains"),
+        ("complete x --images brick --mask 3", "ask for a smaller --chains"),
+    ],
+)
+def test_too_little_memory_for_a_task(
+    monkeypatch: pytest.MonkeyPatch, call: Call, command: str, advice: str
+):
+    """The advice names options that the command has."""
+
+    def fail(*arguments: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setenv("COOPKIT_NO_PLUGINS", "")
+    monkeypatch.setattr("coopkit.tasks.trained.run_recipe", fail)
+    status, _, complaint = call(*command.split())
+    assert status == 2
+    assert complaint.splitlines()[0] == "coopkit: there is not enough memory"
+    assert complaint.splitlines()[1].endswith(advice)
+    (name,) = set(command.split()) & set(cli.commands)
+    known = {option for parameter in cli.commands[name].params for option in parameter.opts}
+    assert {word for word in advice.split() if word.startswith("-")} <= known
 
 
 def test_version_and_help(call: Call):
@@ -176,6 +244,16 @@ def test_version_and_help(call: Call):
     assert status == 0
     for command in ("run", "sample", "info", "plugins", "recipes", "check"):
         assert command in said
+
+
+@pytest.mark.parametrize(
+    "name", ["complete", "energy", "evaluate", "inpaint", "interpolate", "reconstruct", "sample"]
+)
+def test_help_says_what_numbers_and_places_are_if_left_out(name: str):
+    for option in cli.commands[name].params:
+        number_or_place = isinstance(option.default, int | float | Path) and option.default
+        if isinstance(option, click.Option) and number_or_place:
+            assert f"{option.default} if left out" in option.help
 
 
 def test_reader_that_hangs_up_is_no_error():

@@ -70,6 +70,15 @@ def test_a_scale_that_tells_nothing_is_said_to_be_none(folder: Path):
     assert [cells[place] for cells in columns[1:]] == ["-", "-", "none: both vary by 0.1"]
 
 
+def test_one_signal_from_one_image(folder: Path):
+    found = evaluate(load(folder), 2)
+    distance = attrs.evolve(found.distance, count=1)
+    recovery = attrs.evolve(found.recovery, count=1)
+    caption = table_of(attrs.evolve(found, distance=distance, recovery=recovery)).caption
+    assert "of 1 signal of 8 x 8 from observed images\n" in caption
+    assert "X inferred from 1 observed image:" in caption
+
+
 def test_without_out_nothing_is_written(call: Call, folder: Path, tmp_path: Path):
     status, said, told = call(folder, "-n", 2, "--steps", 0, "--restore", 0)
     assert (status, told) == (0, "")
@@ -78,11 +87,12 @@ def test_without_out_nothing_is_written(call: Call, folder: Path, tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_feature_network_from_a_file(call: Call, folder: Path, tmp_path: Path):
+@pytest.mark.parametrize("values", ["[0, 1]", "[0,1]"])
+def test_a_feature_network_from_a_file(call: Call, folder: Path, tmp_path: Path, values: str):
     pytest.importorskip("torchmetrics", reason="needs the extra metrics")
     program = torch.export.export(Means(), (torch.zeros(10, 3, 8, 8),))
     torch.export.save(program, tmp_path / "means.pt2")
-    choices = ("--features", "means.pt2", "--size", 8, "--range", "[0, 1]")
+    choices = ("--features", "means.pt2", "--size", 8, "--range", values)
     status, said, _ = call(folder, "-n", 10, *choices)
     assert status == 0
     assert {"fid", "kid", "precision", "recall"} <= {line.split()[0] for line in said.splitlines()}
@@ -128,6 +138,7 @@ class Means(torch.nn.Module):
         (("--features", "none.pt"), "coopkit: the feature network none.pt is no file"),
         (("--images", "nowhere"), "coopkit: --images: 'nowhere' is no file, no folder"),
         (("--device", "gpu"), "the device 'gpu' cannot be used"),
+        (("--range", "[0,2]"), "'[0,2]' is not one of '[-1, 1]', '[0, 1]'"),
     ],
 )
 def test_what_a_user_can_mend_is_a_sentence(

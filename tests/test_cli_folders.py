@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from coopkit.recipe import Recipe
 from coopkit.training import run
@@ -109,6 +110,85 @@ def test_a_mask_is_never_replaced(call: Call, folder: Path, tmp_path: Path):
     status, _, said = call("inpaint", folder, *asked)
     assert status == 2
     assert "--out r is, or holds, r/sheet.png, which is read" in said
+
+
+def test_a_size_of_a_mask_is_no_file(call: Call, folder: Path, tmp_path: Path):
+    results_in(tmp_path / "3")
+    asked = ("--images", "brick", "--mask", "3", "--steps", "1", "--out", "3", "--overwrite")
+    assert call("inpaint", folder, *asked)[0] == 0
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Return a folder with two photographs, in the working folder."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        Image.new("L", (8, 8), 99).save(folder / name)
+    return folder
+
+
+PHOTO = "photos/a.jpg"
+IS_READ = "is, or holds, photos/a.jpg, which is read; give another"
+AMONG = "lies in photos, the images given; give a place outside it"
+
+
+@pytest.mark.parametrize(
+    ("command", "out", "says"),
+    [
+        (("evaluate", "--images", PHOTO), PHOTO, IS_READ),
+        (("evaluate", "--images", "photos"), PHOTO, AMONG),
+        (("energy", "--images", PHOTO), PHOTO, IS_READ),
+        (("energy", "--images", "photos"), "photos/e.json", AMONG),
+        (("energy", "--images", "brick", "--against", "photos"), PHOTO, AMONG),
+        (("interpolate", "--images", PHOTO, "brick"), PHOTO, IS_READ),
+        (("interpolate", "--images", "brick", PHOTO), PHOTO, IS_READ),
+        (("interpolate", "--images", "brick", "photos"), "photos/b.png", AMONG),
+        (("reconstruct", "--images", "photos"), "photos/new/r", AMONG),
+        (("inpaint", "--images", "photos", "--mask", "3"), "photos/r", AMONG),
+        (("complete", "--images", "photos", "--mask", "3"), "photos/r", AMONG),
+    ],
+)
+@pytest.mark.usefixtures("photos")
+def test_nothing_is_written_among_the_images_that_are_read(
+    call: Call,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: tuple[str, ...],
+    out: str,
+    says: str,
+):
+    monkeypatch.setattr("coopkit.tasks.trained.load", None)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    status, _, said = call(command[0], folder, *command[1:], "--out", out)
+    assert (status, said) == (2, f"coopkit: --out {out} {says}\n")
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_nothing_is_written_among_the_data_of_a_run(call: Call, photos: Path, tmp_path: Path):
+    changes = ["data.source=photos", "data.crop=center", "data.crops=1"]
+    run(Recipe.read(TINY, changes), tmp_path / "mine")
+    for command, option, place in (
+        ("sample", "--files", "photos/new"),
+        ("sample", "--out", "photos/c.jpg"),
+        ("interpolate", "--gif", "photos/new.gif"),
+    ):
+        status, _, said = call(command, "mine", option, place)
+        sentence = f"{option} {place} lies in {photos}, the data of the run mine; give a place"
+        assert (status, said) == (2, f"coopkit: {sentence} outside it\n")
+    assert sorted(path.name for path in photos.iterdir()) == ["a.jpg", "b.jpg"]
+
+
+def test_a_folder_named_as_a_packaged_photograph_is_not_read(reconstruct: Call, tmp_path: Path):
+    assert reconstruct("--out", "brick/r")[0] == 0
+    assert (tmp_path / "brick" / "r" / "sheet.png").is_file()
+
+
+def test_figures_are_written_to_a_json_file(call: Call, folder: Path, tmp_path: Path):
+    status, _, said = call("evaluate", folder, "--out", "a.jpg")
+    assert (status, said) == (2, "coopkit: --out a.jpg: the name must end in .json\n")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("place", ["", "sheets", "sheets/mine", "start"])

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from coopkit.cli.results import FORMATS
 from coopkit.recipe import Recipe
 from coopkit.sheets import GAP, LEAST_CELL, TITLE, draw_signal, save_image
 from coopkit.tasks.complete import CompletionSettings, complete
@@ -100,6 +101,11 @@ def test_sample_writes_single_files(call: Call, tmp_path: Path):
     assert (status, said) == (2, "coopkit: --files sheet.png is a file; give a new folder\n")
 
 
+def test_one_picture_is_no_pictures(call: Call):
+    said = call("sample", "@generator", "-n", "1", "--files", "each")[2]
+    assert said == "wrote 1 picture into each\n"
+
+
 def test_single_files_are_written_whole_or_not_at_all(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -126,6 +132,32 @@ def test_single_files_beside_their_sheet(call: Call, tmp_path: Path):
     assert call("sample", "@generator", "-n", "2", *beside)[0] == 0
     names = sorted(path.name for path in (tmp_path / "each").iterdir())
     assert names == ["S1-00000.png", "S1-00001.png", "sheet.png"]
+
+
+def test_a_sheet_of_many_shows_the_first(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("coopkit.cli.drawing.SHOWN", 4)
+    assert call("sample", "@generator", "-n", "4")[2] == "wrote sheet.png\n"
+    expected = size(tmp_path / "sheet.png")
+    said = call("sample", "@generator", "-n", "9")[2]
+    shown = "it shows the first 4 of 9 signals; --files DIR writes each of them"
+    assert said == f"wrote sheet.png\n{shown}\n"
+    assert size(tmp_path / "sheet.png") == expected
+
+
+def test_a_sheet_too_large_for_its_format_is_one_sentence(call: Call, tmp_path: Path):
+    asked = ("-n", "1", "--frames", "600", "--out")
+    status, _, said = call("interpolate", "@generator", *asked, "p.webp")
+    assert status == 2
+    assert "coopkit: p.webp: a picture of 160 x 79200 pixels cannot be written as .webp" in said
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_a_sheet_is_written_in_every_format_that_is_named(call: Call, tmp_path: Path, ending: str):
+    assert call("sample", "@generator", "-n", "1", "--out", f"sheet{ending}")[0] == 0
+    assert [path.name for path in tmp_path.iterdir()] == [f"sheet{ending}"]
 
 
 def test_sample_of_another_size(call: Call, tmp_path: Path):
@@ -379,7 +411,7 @@ def test_energy_shows_both_ends(call: Call, tmp_path: Path, show: int, places: l
         (("evaluate", "@cooperative", "--out", "."), ". is a folder"),
         (("sample", "@cooperative", "--out", "."), ". is a folder"),
         (("sample", "@cooperative", "--files", "."), "give a new folder as --files"),
-        (("sample", "@cooperative", "--out", "x.txt"), "must end in an image format"),
+        (("sample", "@cooperative", "--out", "x.txt"), "must end in .png, .jpg"),
     ],
 )
 def test_mistake_is_answered_with_one_sentence(
@@ -427,10 +459,22 @@ def test_a_step_size_and_a_spread_have_a_square_that_is_a_number(
 def test_chains_without_steps(
     call: Call, tmp_path: Path, command: tuple[str, ...], asked: tuple[str, ...], says: str
 ):
-    arguments = (*command, "@cooperative", "--images", "@images", "--steps", "0")
+    arguments = (*command, "@nothing", "--images", "@nowhere", "--steps", "0")
     status, _, said = call(*arguments, *asked)
     assert (status, says in said) == (2, True)
     assert not list(tmp_path.iterdir())
+
+
+def test_an_image_too_small_for_a_run_that_does_not_resize(call: Call, tmp_path: Path):
+    asked = ["data.resize=none", "run.iterations=1"]
+    run(Recipe.read(TINY / "generator.toml", asked), tmp_path / "mine")
+    Image.new("L", (7, 9)).save(tmp_path / "small.png")
+    status, _, said = call("reconstruct", "mine", "--images", "small.png")
+    assert status == 2
+    assert said == (
+        "coopkit: small.png is 9 x 7 pixels, smaller than the crop of 8 x 8; "
+        "give images of 8 x 8 pixels or more; the run does not resize\n"
+    )
 
 
 def test_reconstruct_at_the_mode(call: Call, tmp_path: Path, runs: Path):

@@ -180,9 +180,28 @@ def test_empty_source_is_not_the_working_folder():
 def test_image_smaller_than_the_crop(tmp_path: Path):
     noise(6, 20).save(tmp_path / "low.png")
     with pytest.raises(
-        DataError, match=r"low\.png is 6 x 20 pixels .*, smaller than the crop of 8 x 8"
+        DataError, match=r"low\.png is 6 x 20 pixels, smaller than the crop of 8 x 8"
     ):
         read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("resize", "asked", "says"),
+    [
+        ("none", "data.source", 'is 6 x 9 pixels, .* of 8 x 12; set data.resize to "fit"'),
+        ("none", "--images", "give images of 8 x 12 pixels or more; the run does not resize"),
+        (8, "data.source", 'is 8 x 12 pixels after resizing, .* 8 x 16; set data.resize to "fit"'),
+        (8, "--images", "is 8 x 12 pixels after resizing, .* 8 x 16; give images of such a shape"),
+    ],
+)
+def test_a_remedy_is_one_that_whoever_asks_has(
+    tmp_path: Path, resize: object, asked: str, says: str
+):
+    noise(6, 9).save(tmp_path / "low.png")
+    width = 12 if resize == "none" else 16
+    table = DataTable(source=str(tmp_path), height=8, width=width, resize=resize)
+    with pytest.raises(DataError, match=says):
+        load_images(table, asked=asked)
 
 
 @pytest.mark.parametrize(("resize", "size"), [("fit", (8, 16)), (10, (10, 20)), ("none", (30, 60))])

@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
+from coopkit.errors import DataError
 from coopkit.sheets import (
     CAPTION,
     GAP,
@@ -72,6 +73,26 @@ def test_picture_is_written_whole(tmp_path: Path):
     save_image(Image.new("RGB", (4, 4)), path)
     assert [file.name for file in path.parent.iterdir()] == ["sheet.png"]
     Image.open(path).verify()
+
+
+@pytest.mark.parametrize("ending", ["gif", "webp", "jpg", "xbm"])
+def test_a_picture_that_its_format_cannot_have_is_refused(tmp_path: Path, ending: str):
+    path = tmp_path / f"sheet.{ending}"
+    sentence = f"a picture of 1 x 70000 pixels cannot be written as .{ending}; ask for a .png"
+    with pytest.raises(DataError, match=sentence):
+        save_image(Image.new("RGB", (70_000, 1)), path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_no_matter_of_the_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(image: Image.Image, place: Path) -> None:
+        place.touch()
+        raise OSError(28, "No space left on device", str(place))
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        save_image(Image.new("RGB", (4, 4)), tmp_path / "sheet.png")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_caption_stands_below_the_panels():

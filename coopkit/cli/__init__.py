@@ -18,6 +18,20 @@ from coopkit.cli.restoring import complete, inpaint, reconstruct
 from coopkit.cli.training import info, run
 from coopkit.errors import CoopkitError
 
+FEWER = "give fewer images at a time"
+FEWER_CHAINS = f"{FEWER}, or ask for a smaller --chains"
+LESS = {
+    "run": "try a smaller run.chains or run.observed, fewer filters, or smaller signals",
+    "sample": "ask for a smaller -n or --size",
+    "interpolate": "ask for a smaller -n or --frames",
+    "evaluate": "ask for a smaller -n",
+    "energy": FEWER,
+    "reconstruct": FEWER_CHAINS,
+    "inpaint": FEWER_CHAINS,
+    "complete": FEWER_CHAINS,
+}
+"""What to do about too little memory, by command."""
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; an error that a user can mend is one message and status 2."""
@@ -34,19 +48,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except RuntimeError as error:
+    except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        say(f"coopkit: there is not enough memory: {str(error).partition(chr(10))[0]}")
-        say("try a smaller run.chains or run.observed, fewer filters, or smaller signals")
+        reason = f": {str(error).partition(chr(10))[0]}" if str(error) else ""
+        say(f"coopkit: there is not enough memory{reason}")
+        words = sys.argv[1:] if arguments is None else arguments
+        say(LESS[next((word for word in words if word in LESS), "run")])
         sys.exit(2)
     except OSError as error:
         say(f"coopkit: {error.filename or 'a file'} cannot be used: {error.strerror or error}")
         sys.exit(2)
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch could not have the memory of a device or of the machine."""
+def is_out_of_memory(error: MemoryError | RuntimeError) -> bool:
+    """Whether the memory of a device or of the machine could not be had."""
+    if isinstance(error, MemoryError):
+        return True
     return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
 
 

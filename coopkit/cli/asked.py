@@ -116,7 +116,7 @@ def inference_options(chains: int, used: str) -> Callable[[Command], Command]:
                 "--steps",
                 type=click.IntRange(min=0),
                 default=1000,
-                help="Of each chain; 1000 if left out.",
+                help="Langevin steps of each chain; 1000 if left out.",
             ),
             click.option("--chains", type=click.IntRange(min=1), default=chains, help=counted),
             click.option("--step-size", type=POSITIVE, help="δ; one that suits if left out."),

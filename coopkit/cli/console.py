@@ -1,6 +1,7 @@
 """What the commands print with: tables to standard output, everything else to standard error."""
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,9 @@ from rich.console import Console
 
 out = Console()
 err = Console(stderr=True)
+
+EVERY = 10.0
+"""Seconds between lines that say how far a command is."""
 
 
 def say(text: str) -> None:
@@ -32,16 +36,30 @@ def warn_of_plugins() -> None:
         say(f"warning: {problem}")
 
 
+def counted(number: int, one: str) -> str:
+    """Return a number of things, "1 signal" or "2 signals"."""
+    return f"{number} {one}" if number == 1 else f"{number} {one}s"
+
+
 @contextmanager
-def watching() -> Iterator[Callable[[str, int, int | None], None]]:
-    """Show on standard error, if that is a terminal, what is being done and how far it is."""
+def watching(every: float = EVERY) -> Iterator[Callable[[str, int, int | None], None]]:
+    """Show on standard error what is being done and how far it is: a bar, lines elsewhere.
+
+    Args:
+        every: seconds from the beginning to the first line, and from line to line at least.
+    """
     from rich.progress import Progress
 
+    told = time.monotonic()
     with Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
         task = progress.add_task("", total=None)
 
         def watch(doing: str, done: int, total: int | None) -> None:
+            nonlocal told
             progress.update(task, description=doing, completed=done, total=total)
+            if not err.is_terminal and time.monotonic() - told >= every:
+                told = time.monotonic()
+                say(doing if total is None else f"{doing} {done}/{total}")
 
         yield watch
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from coopkit.cli.console import say, watching
-from coopkit.cli.folders import check_new_folder, resolved, written_whole
+from coopkit.cli.console import counted, say, watching
+from coopkit.cli.folders import check_apart, check_new_folder, resolved, written_whole
 from coopkit.cli.results import (
     check_file,
     check_picture,
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 PATHS = ("linear", "spherical")
 """Written out, because the module that has them loads torch."""
 
+SHOWN = 1024
+"""Samples on a sheet at most: 32 rows."""
+
 ASCENT, ASCENTS = 300, 8
 """Steps to a mode of the latents of a given image, and how many climb, of which the best counts."""
 
@@ -50,7 +53,12 @@ class Size(click.ParamType[tuple[int, int]]):
 
 @click.command()
 @run_argument
-@click.option("-n", "count", type=click.IntRange(min=1), help="How many signals; as in training.")
+@click.option(
+    "-n",
+    "count",
+    type=click.IntRange(min=1),
+    help="How many signals; as many as run.chains if left out.",
+)
 @click.option(
     "--out",
     "path",
@@ -79,10 +87,11 @@ def sample(
     if path is None and files is None:
         path = Path("sheet.png")
     if path is not None:
-        check_picture("--out", path)
+        check_picture("--out", path, run_folder)
     check_steps(run_folder, how["steps"])
     if files is not None:
         check_new_folder("--files", files)
+        check_apart("--files", files, run_folder)
     with written_whole("--files", files) if files else nullcontext() as writing:
         trained = load_with_prior(run_folder, device, prior)
         count = count or trained.recipe.run.chains
@@ -94,10 +103,12 @@ def sample(
         if writing is not None:
             save_each(panels, trained.mean, writing)
     if path is not None:
-        save_image(draw_sheet(panels, trained.mean, most=count), path)
+        save_image(draw_sheet(panels, trained.mean, most=SHOWN), path)
         say(f"wrote {path}")
+        if count > SHOWN:
+            say(f"it shows the first {SHOWN} of {count} signals; --files DIR writes each of them")
     if files is not None:
-        say(f"wrote {count * len(panels)} pictures into {files}")
+        say(f"wrote {counted(count * len(panels), 'picture')} into {files}")
 
 
 def save_each(panels: Mapping[str, "Tensor"], mean: float, folder: Path) -> None:
@@ -126,7 +137,12 @@ def save_each(panels: Mapping[str, "Tensor"], mean: float, folder: Path) -> None
     metavar="FIRST LAST",
     help="Two images, whose inferred latents are the ends.",
 )
-@click.option("--out", type=Path, default=Path("paths.png"), help="The picture to write.")
+@click.option(
+    "--out",
+    type=Path,
+    default=Path("paths.png"),
+    help="The picture to write; paths.png if left out.",
+)
 @click.option("--gif", type=Path, help="A moving picture to write, there and back.")
 @click.option("--steps", type=click.IntRange(min=0), help="Revision steps; as in training.")
 @seed_option
@@ -148,10 +164,12 @@ def interpolate(
     from coopkit.tasks.interpolate import interpolate as draw
     from coopkit.tasks.interpolate import random_ends
 
-    check_picture("--out", out)
+    sources = [str(end) for end in ends or ()]
+    check_picture("--out", out, run_folder, *sources)
     check_steps(run_folder, how["steps"])
     if gif is not None:
         check_gif(gif, out)
+        check_file("--gif", gif, run_folder, *sources)
     if ends and paths:
         raise click.UsageError("-n is of no use with --images, between which there is one path")
     check_ends(ends or ())
@@ -177,16 +195,15 @@ def interpolate(
 
 
 def check_gif(gif: Path, out: Path) -> None:
-    """Refuse a place where no moving picture is to be written.
+    """Refuse a name that a moving picture is not to have.
 
     Raises:
-        RunError: it has another ending, is that of the sheet, or cannot be written.
+        RunError: it has another ending, or is that of the sheet.
     """
     if gif.suffix.lower() != ".gif":
         raise RunError(f"--gif {gif}: the name must end in .gif")
     if resolved(gif) == resolved(out):
         raise RunError(f"--gif {gif} is the --out of the sheet; give each a name of its own")
-    check_file("--gif", gif)
 
 
 def check_ends(ends: Sequence[Path]) -> None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
-from coopkit.cli.console import out, plain, say, watching, write_json
+from coopkit.cli.console import counted, out, plain, say, watching, write_json
 from coopkit.cli.restored import as_asked, made_by
 from coopkit.cli.results import (
-    check_file,
+    check_figures,
     check_steps,
     device_option,
     images_option,
@@ -18,6 +18,7 @@ from coopkit.cli.results import (
     prior_option,
     refuse_without,
     run_argument,
+    seed_option,
 )
 
 if TYPE_CHECKING:
@@ -30,20 +31,32 @@ HELD_OUT = (
     "Images that the run has not seen, to compare with in place of the data; a texture is compared "
     "with its photograph all the same."
 )
+SIDE = "Of the feature network: the side of its images in pixels; 299 if left out."
+VALUES = "The range of pixel values that the feature network expects; [-1, 1] if left out."
 RESTORE = "Images whose occluded squares the generator restores, of no texture; 8 if left out."
 
 
+class Spaced(click.Choice[str]):
+    """A choice between words with blanks in them, which may be left out."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        """Return the word that has the same letters."""
+        asked = "".join(str(value).split())
+        same = (word for word in self.choices if "".join(word.split()) == asked)
+        return super().convert(next(same, value), param, ctx)
+
+
 @click.command()
-@click.argument("run_folder", metavar="RUN", type=Path)
+@run_argument
 @click.option("-n", "n", type=click.IntRange(min=1), help=SIGNALS)
 @click.option("--images", "held_out", metavar="DIR", help=HELD_OUT)
 @click.option("--features", type=Path, help="A TorchScript or .pt2 file, for FID and KID.")
-@click.option("--size", type=click.IntRange(min=1), default=299, help="Pixels that it wants.")
-@click.option("--range", "values", type=click.Choice(RANGES), default=RANGES[0], help="Of these.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of all randomness.")
+@click.option("--size", type=click.IntRange(min=1), default=299, help=SIDE)
+@click.option("--range", "values", type=Spaced(RANGES), default=RANGES[0], help=VALUES)
+@seed_option
 @click.option("--steps", type=click.IntRange(min=0), help="Revision steps; as in training.")
 @click.option("--restore", type=click.IntRange(min=0), default=8, help=RESTORE)
-@click.option("--device", default="cpu", help="A torch device, such as cuda.")
+@device_option
 @prior_option
 @click.option("--out", "path", type=Path, help="A JSON file to write the figures to.")
 def evaluate(
@@ -68,7 +81,7 @@ def evaluate(
     from coopkit.tasks.trained import run_recipe
 
     if path is not None:
-        check_file("--out", path)
+        check_figures("--out", path, run_folder, how["held_out"] or "")
     check_steps(run_folder, how["steps"])
     if run_recipe(run_folder).generator is None:
         refuse_without("a generator", "restore")
@@ -125,7 +138,7 @@ def table_of(found: "Evaluation") -> Table:
             against = f"from 0 to 1; copies {copies:.2f}"
         row("  on its scale", found.distance.relative, against)
         size = f"{found.distance.height} x {found.distance.width}"
-        signals = f"{found.distance.count} signals of {size}"
+        signals = f"{counted(found.distance.count, 'signal')} of {size}"
         notes.append(f"{found.distance.name} of {signals} from {found.distance.real} images")
     real = found.neighbours.real
     against = "" if real is None else f"{found.real} {real:.4g}"
@@ -147,8 +160,9 @@ def table_of(found: "Evaluation") -> Table:
 
 def recovered(found: "Recovery") -> list[str]:
     """Return what is said of recovery errors, which are of neither S1 nor S2."""
+    images = counted(found.count, f"{found.real} image")
     return [
-        f"mean absolute errors of g(X), X inferred from {found.count} {found.real} images:",
+        f"mean absolute errors of g(X), X inferred from {images}:",
         f"  {found.reconstructed:.4g} of all pixels",
         f"  {found.restored:.4g} in occluded squares of {found.side} pixels, "
         f"{found.by_mean:.4g} by the data's mean",
@@ -183,7 +197,7 @@ def energy(
     from coopkit.tasks.trained import load
 
     if path is not None:
-        check_file("--out", path)
+        check_figures("--out", path, run_folder, source, against or "")
     trained = load(run_folder, device)
     sources = (
         {"--images": source} if against is None else {"--images": source, "--against": against}

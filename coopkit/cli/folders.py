@@ -41,22 +41,48 @@ def check_no_run_has(option: str, path: Path) -> None:
         raise RunError(f"{option} {path} is a place of the run {run}'s own files; give another")
 
 
+def check_apart(option: str, path: Path, run_folder: Path, *sources: str) -> None:
+    """Refuse a place that something has which a command reads.
+
+    Args:
+        option: that gives the place.
+        path: the place, of a file or a folder.
+        run_folder: of the run, whose data must stay as they were, too.
+        sources: of images, as `data.source` of a recipe, and other files.
+
+    Raises:
+        RunError: it is or holds one of them or the run, or lies in a folder of images.
+    """
+    from coopkit.data import DIGITS, PHOTOGRAPHS
+    from coopkit.tasks.trained import run_recipe
+
+    place, data = resolved(path), run_recipe(run_folder).data.source
+    names = ["", *PHOTOGRAPHS, DIGITS]
+    images = {Path(os.path.expanduser(one)): one for one in (*sources, data) if one not in names}
+    for read in (run_folder, *images):
+        if read.exists() and resolved(read).is_relative_to(place):
+            raise RunError(f"{option} {path} is, or holds, {read}, which is read; give another")
+    for read, said in images.items():
+        if read.is_dir() and place.is_relative_to(resolved(read)):
+            which = f"the data of the run {run_folder}" if said == data else "the images given"
+            raise RunError(f"{option} {path} lies in {read}, {which}; give a place outside it")
+
+
 @contextmanager
-def results(folder: Path, overwrite: bool, *read: str | Path) -> Iterator[Path]:
+def results(folder: Path, overwrite: bool, run_folder: Path, *sources: str) -> Iterator[Path]:
     """Give a folder to write to, which becomes `folder` once all is there.
 
     Args:
         folder: of results; what is there already may be earlier results and nothing else.
         overwrite: whether they may be replaced.
-        read: files and folders that the command reads, and which must stay.
+        run_folder: of the run that the command reads.
+        sources: files and folders of images that it reads.
 
     Raises:
-        RunError: something is there already that must not be lost.
+        RunError: something is there already that must not be lost, or it lies among images.
     """
     check_no_run_has("--out", folder)
-    for source in (Path(os.path.expanduser(one)) for one in read):
-        if source.exists() and source.resolve().is_relative_to(resolved(folder)):
-            raise RunError(f"--out {folder} is, or holds, {source}, which is read; give another")
+    check_apart("--out", folder, run_folder, *sources)
     with written_whole("--out", folder) as writing:
         check_earlier(folder, overwrite)
         yield writing

@@ -63,13 +63,14 @@ def reconstruct(
     from coopkit.tasks.reconstruct import reconstruct as infer
     from coopkit.tasks.trained import run_recipe
 
+    settings = chains.inference()
     folder = folder or run_folder / "reconstruct"
     run_recipe(run_folder)
     with results(folder, overwrite, run_folder, source) as writing:
         trained = load_with_prior(run_folder, device, prior)
         given = read_given(trained, source, "--images")
         with watching() as watch:
-            found = infer(trained, given.signals, chains.inference(), seed=seed, watch=watch)
+            found = infer(trained, given.signals, settings, seed=seed, watch=watch)
         figures: dict[str, Any] = {
             **made_by(trained, found),
             "mean_absolute_error": float(found.error.mean()),
@@ -146,8 +147,18 @@ def inpaint(
 
 @click.command()
 @occlusion_options
-@click.option("--steps", type=click.IntRange(min=1), default=1000, help="Of each chain.")
-@click.option("--chains", type=click.IntRange(min=1), default=1, help="Of each image.")
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    default=1000,
+    help="Revision steps of each chain; 1000 if left out.",
+)
+@click.option(
+    "--chains",
+    type=click.IntRange(min=1),
+    default=1,
+    help="Of each image; 1 if left out. The mean completes.",
+)
 @click.option("--step-size", type=POSITIVE, help="δ of revision; as in training if left out.")
 def complete(asked: OcclusionOptions, steps: int, chains: int, step_size: float | None) -> None:
     """Complete given images by the descriptor of RUN: chains on the occluded pixels only.
@@ -188,7 +199,8 @@ def restore(asked: OcclusionOptions, usual: str, method: "Method", prior: str = 
 
     run_recipe(asked.run_folder)
     folder, seed = asked.folder or asked.run_folder / usual, asked.seed
-    with results(folder, asked.overwrite, asked.run_folder, asked.source, asked.mask) as writing:
+    sources = [asked.source, "" if asked.mask.isdecimal() else asked.mask]
+    with results(folder, asked.overwrite, asked.run_folder, *sources) as writing:
         trained = load_with_prior(asked.run_folder, asked.device, prior)
         given = read_given(trained, asked.source, "--images")
         holes = holes_of(asked.mask, len(given), trained.signal_shape, seed)

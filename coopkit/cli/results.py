@@ -7,35 +7,56 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from coopkit.cli.folders import check_no_run_has, nearest_folder
+from coopkit.cli.folders import check_apart, check_no_run_has, nearest_folder
 from coopkit.errors import RunError
 
 if TYPE_CHECKING:
     from coopkit.tasks.trained import Trained
 
+FORMATS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".pdf")
+"""Of pictures that a user may ask for."""
 
-def check_picture(option: str, path: Path) -> None:
+
+def check_picture(option: str, path: Path, run_folder: Path, *sources: str) -> None:
     """Refuse a name that no picture can have, before anything is computed.
 
     Raises:
-        RunError: saying which ending would be right.
+        RunError: saying which ending would be right, or as `check_file` does.
     """
-    from PIL import Image
+    check_file(option, path, run_folder, *sources)
+    if path.suffix.lower() not in FORMATS:
+        known = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+        raise RunError(f"{option} {path}: the name must end in {known}")
 
-    check_file(option, path)
-    if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
-        raise RunError(f"{option} {path}: the name must end in an image format, such as .png")
 
-
-def check_file(option: str, path: Path) -> None:
-    """Refuse a place where no file is to be written, before anything is computed.
+def check_figures(option: str, path: Path, run_folder: Path, *sources: str) -> None:
+    """Refuse a name that figures are not to have, before anything is computed.
 
     Raises:
-        RunError: it is a folder or a file of a run's own, or nothing can be written there.
+        RunError: it does not end in .json, or as `check_file` does.
+    """
+    check_file(option, path, run_folder, *sources)
+    if path.suffix.lower() != ".json":
+        raise RunError(f"{option} {path}: the name must end in .json")
+
+
+def check_file(option: str, path: Path, run_folder: Path, *sources: str) -> None:
+    """Refuse a place where no file is to be written, before anything is computed.
+
+    Args:
+        option: that gives the place.
+        path: of the file.
+        run_folder: of the run that the command reads.
+        sources: files and folders of images that it reads.
+
+    Raises:
+        RunError: it is a folder, a file of a run's own or one that is read, it lies among images,
+            or nothing can be written there.
     """
     if path.is_dir():
         raise RunError(f"{option} {path} is a folder; give the name of a file")
     check_no_run_has(option, path)
+    check_apart(option, path, run_folder, *sources)
     try:
         with TemporaryFile(dir=nearest_folder(path.absolute())):
             pass
@@ -98,6 +119,7 @@ prior_option = click.option(
     "--prior",
     type=click.Choice(["standard", "fitted"]),
     default="standard",
-    help="Of the latents: N(0, I), or of the law that Algorithm 2 saw those of its data have.",
+    help="Law of the latents: N(0, I), or a Gaussian fitted to the latents inferred in training "
+    "(Algorithm 2 only).",
 )
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace earlier results.")

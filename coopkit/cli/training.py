@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 from rich.table import Table
 
-from coopkit.cli.console import err, out, plain, say, warn_of_plugins
+from coopkit.cli.console import counted, err, out, plain, say, warn_of_plugins
+from coopkit.cli.folders import resolved
 
 if TYPE_CHECKING:
     from coopkit.training import Run
@@ -31,15 +32,21 @@ def run(
     from coopkit.folder import RECIPE_FILE
     from coopkit.recipe import Recipe
     from coopkit.training import run as train
-    from coopkit.watchers.terminal import watcher
+    from coopkit.watchers.terminal import Beginning, watcher
 
     warn_of_plugins()
     stored = Path(recipe) / RECIPE_FILE
     if resume and stored.is_file():
+        if folder is not None and resolved(folder) != resolved(Path(recipe)):
+            raise click.UsageError(
+                f"--out {folder} is of no use: --resume goes on with the run {recipe} where it is; "
+                "leave one of them out"
+            )
         folder, recipe = folder or Path(recipe), str(stored)
     folder = folder or Path("runs") / Path(recipe).stem
     parsed = Recipe.read(recipe, overrides)
-    ended = train(parsed, folder, resume=resume, overwrite=overwrite, watchers=[watcher(err)])
+    watchers = [watcher(err), *([Beginning(err)] if resume else [])]
+    ended = train(parsed, folder, resume=resume, overwrite=overwrite, watchers=watchers)
     if ended.is_main:
         tell_end(ended)
     if ended.interrupted:
@@ -57,7 +64,7 @@ def tell_end(ended: "Run") -> None:
         say(f"stopped {where} by {ended.interrupted.name}; {hint}")
         return
     sheet = ended.folder / "sheets" / f"{ended.iteration:08d}.png"
-    say(f"{ended.iteration} iterations done. Look at {sheet}")
+    say(f"{counted(ended.iteration, 'iteration')} done. Look at {sheet}")
     folder = shlex.quote(str(ended.folder))
     many = "" if ended.recipe.generator is None else " -n 64"
     say(f"draw from it with: coopkit sample {folder}{many} --out sheet.png")

@@ -47,6 +47,23 @@ def watcher(console: Console) -> object:
 
 
 @attrs.define
+class Beginning:
+    """A line where a run that was to be resumed begins, because there is nothing to resume."""
+
+    console: Console
+    begun: bool = False
+
+    @hookimpl
+    def run_started(self, run: "Run") -> None:
+        """Print it of the first of a run and its start."""
+        if run.is_main and not self.begun and run.iteration == 0:
+            folder = run.folder.parent if run.is_start else run.folder
+            line = f"{folder} holds no run to go on with; beginning at iteration 1"
+            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self.begun = True
+
+
+@attrs.define
 class Bar:
     """A progress bar with rate, time left and the figures that matter."""
 

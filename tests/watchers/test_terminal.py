@@ -1,11 +1,12 @@
 import io
+import shutil
 from pathlib import Path
 
 from rich.console import Console
 
 from coopkit.recipe import Recipe
 from coopkit.training import run
-from coopkit.watchers.terminal import Bar, Lines, summary, watcher
+from coopkit.watchers.terminal import Bar, Beginning, Lines, summary, watcher
 
 TINY = Path(__file__).parents[1] / "tiny" / "cooperative.toml"
 
@@ -48,6 +49,21 @@ def test_bar_goes_on_where_a_resumed_run_does(tmp_path: Path):
     recipe = Recipe.read(TINY, ["run.iterations=3"])
     run(recipe, tmp_path, resume=True, watchers=[Bar(console)])
     assert "3/3" in console.file.getvalue()
+
+
+def test_a_run_that_goes_on_in_its_start_does_not_say_that_it_begins(tmp_path: Path):
+    start = [
+        "generator.start.iterations=2",
+        "generator.start.inference={steps=1, step_size=0.01}",
+        "generator.start.optimizer={name='Adam', lr=0.01}",
+    ]
+    console = Console(file=io.StringIO(), width=200)
+    run(Recipe.read(TINY, start), tmp_path / "a", watchers=[Beginning(console)])
+    line = f"{tmp_path / 'a'} holds no run to go on with; beginning at iteration 1\n"
+    assert console.file.getvalue() == line
+    shutil.rmtree(tmp_path / "a" / "checkpoints")
+    run(Recipe.read(TINY, start), tmp_path / "a", resume=True, watchers=[Beginning(console)])
+    assert console.file.getvalue() == line
 
 
 def test_a_summary_ends_with_the_samplers_own_figures():
