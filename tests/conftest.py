@@ -1,5 +1,6 @@
 """Fixtures of the tests: a seed for all random draws, Monte Carlo bounds, the command line."""
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -67,8 +68,10 @@ def call(
 ) -> Callable[..., tuple[int, str, str]]:
     """Return the command line as a function, run in a folder of its own.
 
-    It returns the exit status, and what was said on standard output and standard error.
+    It returns the exit status, and what was said on standard output and standard error. No task
+    says how far it is, however slow the machine is.
     """
+    monkeypatch.setattr("coopkit.cli.console.EVERY", math.inf)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
 

@@ -13,7 +13,7 @@ out = Console()
 err = Console(stderr=True)
 
 EVERY = 10.0
-"""Seconds between lines that say how far a command is."""
+"""Seconds to the first line that says how far a command is, and from line to line, at least."""
 
 
 def say(text: str) -> None:
@@ -42,12 +42,8 @@ def counted(number: int, one: str) -> str:
 
 
 @contextmanager
-def watching(every: float = EVERY) -> Iterator[Callable[[str, int, int | None], None]]:
-    """Show on standard error what is being done and how far it is: a bar, lines elsewhere.
-
-    Args:
-        every: seconds from the beginning to the first line, and from line to line at least.
-    """
+def watching() -> Iterator[Callable[[str, int, int | None], None]]:
+    """Show on standard error what is being done and how far it is: a bar, lines elsewhere."""
     from rich.progress import Progress
 
     told = time.monotonic()
@@ -57,7 +53,7 @@ def watching(every: float = EVERY) -> Iterator[Callable[[str, int, int | None], 
         def watch(doing: str, done: int, total: int | None) -> None:
             nonlocal told
             progress.update(task, description=doing, completed=done, total=total)
-            if not err.is_terminal and time.monotonic() - told >= every:
+            if not err.is_terminal and time.monotonic() - told >= EVERY:
                 told = time.monotonic()
                 say(doing if total is None else f"{doing} {done}/{total}")
 
