@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from coopkit.checkpoint import CHECKPOINTS, TEMPORARY, list_checkpoints
+from coopkit.data import DIGITS, PHOTOGRAPHS
 from coopkit.errors import RunError
 from coopkit.recipe import Recipe
 
@@ -27,8 +28,15 @@ def check_folder(recipe: Recipe, folder: Path, resume: bool, overwrite: bool) ->
     """Return the checkpoints to resume from; refuse a folder that must not be written to.
 
     Raises:
-        RunError: another run is there, or what is to be resumed is not this recipe's run.
+        RunError: another run is there, what is to be resumed is not this recipe's run, or sheets
+            would come to lie among the images that are learnt from.
     """
+    images = place_of(recipe.data.source)
+    if images is not None and images.is_dir() and folder.resolve().is_relative_to(images.resolve()):
+        raise RunError(
+            f"{folder} lies in data.source {recipe.data.source}, whose images its sheets would "
+            "join; --out chooses a folder outside it"
+        )
     if resume and overwrite:
         raise RunError("--resume and --overwrite exclude each other; choose one")
     if overwrite:
@@ -57,6 +65,11 @@ def check_folder(recipe: Recipe, folder: Path, resume: bool, overwrite: bool) ->
             f"coopkit run {folder} --resume takes the recipe that is in the folder"
         )
     return list_checkpoints(folder / CHECKPOINTS)
+
+
+def place_of(source: str) -> Path | None:
+    """Return where the images of a `data.source` are; None where they are packaged."""
+    return None if source in (*PHOTOGRAPHS, DIGITS) else Path(source).expanduser()
 
 
 def check_start_is_elsewhere(recipe: Recipe, folder: Path) -> None:

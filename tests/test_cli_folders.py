@@ -130,6 +130,7 @@ def photos(tmp_path: Path) -> Path:
 
 PHOTO = "photos/a.jpg"
 IS_READ = "is, or holds, photos/a.jpg, which is read; give another"
+ENDING = ": the name must end in .json"
 AMONG = "lies in photos, the images given; give a place outside it"
 
 
@@ -137,10 +138,10 @@ AMONG = "lies in photos, the images given; give a place outside it"
     ("command", "out", "says"),
     [
         (("evaluate", "--images", PHOTO), PHOTO, IS_READ),
-        (("evaluate", "--images", "photos"), PHOTO, AMONG),
+        (("evaluate", "--images", "photos"), "photos", "is a folder; give the name of a file"),
         (("energy", "--images", PHOTO), PHOTO, IS_READ),
-        (("energy", "--images", "photos"), "photos/e.json", AMONG),
-        (("energy", "--images", "brick", "--against", "photos"), PHOTO, AMONG),
+        (("energy", "--images", "photos"), PHOTO, ENDING),
+        (("energy", "--images", "brick", "--against", PHOTO), PHOTO, IS_READ),
         (("interpolate", "--images", PHOTO, "brick"), PHOTO, IS_READ),
         (("interpolate", "--images", "brick", PHOTO), PHOTO, IS_READ),
         (("interpolate", "--images", "brick", "photos"), "photos/b.png", AMONG),
@@ -162,8 +163,15 @@ def test_nothing_is_written_among_the_images_that_are_read(
     monkeypatch.setattr("coopkit.tasks.trained.load", None)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     status, _, said = call(command[0], folder, *command[1:], "--out", out)
-    assert (status, said) == (2, f"coopkit: --out {out} {says}\n")
+    assert (status, said) == (2, f"coopkit: --out {out}{'' if says == ENDING else ' '}{says}\n")
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+@pytest.mark.usefixtures("photos")
+def test_figures_may_stand_beside_the_images(call: Call, folder: Path):
+    asked = ("-n", 2, "--restore", 0, "--images", "photos", "--out", "photos/e.json")
+    status, _, said = call("evaluate", folder, *asked)
+    assert (status, Path("photos/e.json").is_file()) == (0, True), said
 
 
 def test_nothing_is_written_among_the_data_of_a_run(call: Call, photos: Path, tmp_path: Path):

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from coopkit.errors import PluginError, RecipeError, RunError
 from coopkit.recipe import Recipe
@@ -26,6 +27,16 @@ def test_folder_of_somebody_else_is_left_alone(tmp_path: Path, file: str):
         with pytest.raises(RunError, match="give another folder"):
             run(tiny(), tmp_path, overwrite=overwrite)
     assert [path.name for path in tmp_path.iterdir()] == [file]
+
+
+@pytest.mark.parametrize("out", ["photos", "photos/runs/mine"])
+def test_sheets_do_not_come_to_lie_among_the_images(tmp_path: Path, out: str):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.new("L", (8, 8), 99).save(photos / "a.png")
+    with pytest.raises(RunError, match=r"photos.* lies in data\.source .*photos, whose images"):
+        run(tiny(f"data.source={photos}"), tmp_path / out)
+    assert [path.name for path in photos.iterdir()] == ["a.png"]
 
 
 def test_file_is_no_folder(tmp_path: Path):

@@ -11,7 +11,6 @@ import click
 from coopkit.cli.console import counted, say, watching
 from coopkit.cli.folders import check_apart, check_new_folder, resolved, written_whole
 from coopkit.cli.results import (
-    check_file,
     check_picture,
     check_steps,
     device_option,
@@ -169,7 +168,7 @@ def interpolate(
     check_steps(run_folder, how["steps"])
     if gif is not None:
         check_gif(gif, out)
-        check_file("--gif", gif, run_folder, *sources)
+        check_picture("--gif", gif, run_folder, *sources)
     if ends and paths:
         raise click.UsageError("-n is of no use with --images, between which there is one path")
     check_ends(ends or ())

@@ -41,8 +41,8 @@ def check_no_run_has(option: str, path: Path) -> None:
         raise RunError(f"{option} {path} is a place of the run {run}'s own files; give another")
 
 
-def check_apart(option: str, path: Path, run_folder: Path, *sources: str) -> None:
-    """Refuse a place that something has which a command reads.
+def check_unread(option: str, path: Path, run_folder: Path, *sources: str) -> None:
+    """Refuse a place that is or holds what a command reads.
 
     Args:
         option: that gives the place.
@@ -51,21 +51,36 @@ def check_apart(option: str, path: Path, run_folder: Path, *sources: str) -> Non
         sources: of images, as `data.source` of a recipe, and other files.
 
     Raises:
+        RunError: it is or holds one of them or the run.
+    """
+    for read in (run_folder, *places_of(run_folder, *sources)):
+        if read.exists() and resolved(read).is_relative_to(resolved(path)):
+            raise RunError(f"{option} {path} is, or holds, {read}, which is read; give another")
+
+
+def check_apart(option: str, path: Path, run_folder: Path, *sources: str) -> None:
+    """Refuse a place of pictures that is or holds what a command reads, or lies among images.
+
+    The arguments are those of `check_unread`.
+
+    Raises:
         RunError: it is or holds one of them or the run, or lies in a folder of images.
     """
-    from coopkit.data import DIGITS, PHOTOGRAPHS
+    check_unread(option, path, run_folder, *sources)
+    for read, whose in places_of(run_folder, *sources).items():
+        if read.is_dir() and resolved(path).is_relative_to(resolved(read)):
+            raise RunError(f"{option} {path} lies in {read}, {whose}; give a place outside it")
+
+
+def places_of(run_folder: Path, *sources: str) -> dict[Path, str]:
+    """Return where images are that a command reads, and the data of its run, and whose they are."""
+    from coopkit.folder import place_of
     from coopkit.tasks.trained import run_recipe
 
-    place, data = resolved(path), run_recipe(run_folder).data.source
-    names = ["", *PHOTOGRAPHS, DIGITS]
-    images = {Path(os.path.expanduser(one)): one for one in (*sources, data) if one not in names}
-    for read in (run_folder, *images):
-        if read.exists() and resolved(read).is_relative_to(place):
-            raise RunError(f"{option} {path} is, or holds, {read}, which is read; give another")
-    for read, said in images.items():
-        if read.is_dir() and place.is_relative_to(resolved(read)):
-            which = f"the data of the run {run_folder}" if said == data else "the images given"
-            raise RunError(f"{option} {path} lies in {read}, {which}; give a place outside it")
+    whose = dict.fromkeys(sources, "the images given")
+    whose[run_recipe(run_folder).data.source] = f"the data of the run {run_folder}"
+    places = {place_of(source): said for source, said in whose.items() if source}
+    return {place: said for place, said in places.items() if place is not None}
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from coopkit.cli.folders import check_apart, check_no_run_has, nearest_folder
+from coopkit.cli.folders import check_apart, check_no_run_has, check_unread, nearest_folder
 from coopkit.errors import RunError
 
 if TYPE_CHECKING:
@@ -21,9 +21,10 @@ def check_picture(option: str, path: Path, run_folder: Path, *sources: str) -> N
     """Refuse a name that no picture can have, before anything is computed.
 
     Raises:
-        RunError: saying which ending would be right, or as `check_file` does.
+        RunError: saying which ending would be right, or as `check_file` and `check_apart` do.
     """
-    check_file(option, path, run_folder, *sources)
+    check_file(option, path)
+    check_apart(option, path, run_folder, *sources)
     if path.suffix.lower() not in FORMATS:
         known = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
         raise RunError(f"{option} {path}: the name must end in {known}")
@@ -33,30 +34,23 @@ def check_figures(option: str, path: Path, run_folder: Path, *sources: str) -> N
     """Refuse a name that figures are not to have, before anything is computed.
 
     Raises:
-        RunError: it does not end in .json, or as `check_file` does.
+        RunError: it does not end in .json, or as `check_file` and `check_unread` do.
     """
-    check_file(option, path, run_folder, *sources)
+    check_file(option, path)
+    check_unread(option, path, run_folder, *sources)
     if path.suffix.lower() != ".json":
         raise RunError(f"{option} {path}: the name must end in .json")
 
 
-def check_file(option: str, path: Path, run_folder: Path, *sources: str) -> None:
+def check_file(option: str, path: Path) -> None:
     """Refuse a place where no file is to be written, before anything is computed.
 
-    Args:
-        option: that gives the place.
-        path: of the file.
-        run_folder: of the run that the command reads.
-        sources: files and folders of images that it reads.
-
     Raises:
-        RunError: it is a folder, a file of a run's own or one that is read, it lies among images,
-            or nothing can be written there.
+        RunError: it is a folder or a file of a run's own, or nothing can be written there.
     """
     if path.is_dir():
         raise RunError(f"{option} {path} is a folder; give the name of a file")
     check_no_run_has(option, path)
-    check_apart(option, path, run_folder, *sources)
     try:
         with TemporaryFile(dir=nearest_folder(path.absolute())):
             pass
