@@ -1,6 +1,7 @@
 """Images to tensors: one fixed linear map from [0, 255] to [−1, 1], the same for every image."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -179,7 +180,7 @@ def find_images(source: str, asked: str = "data.source") -> Iterator[tuple[str, 
     Raises:
         DataError: the source does not exist or holds no image.
     """
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))
     if source in PHOTOGRAPHS:
         (packaged,) = Path(str(resources.files("skimage.data"))).glob(f"{source}.*")
         yield source, partial(Image.open, packaged)

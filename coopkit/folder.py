@@ -69,7 +69,7 @@ def check_folder(recipe: Recipe, folder: Path, resume: bool, overwrite: bool) ->
 
 def place_of(source: str) -> Path | None:
     """Return where the images of a `data.source` are; None where they are packaged."""
-    return None if source in (*PHOTOGRAPHS, DIGITS) else Path(source).expanduser()
+    return None if source in (*PHOTOGRAPHS, DIGITS) else Path(os.path.expanduser(source))
 
 
 def check_start_is_elsewhere(recipe: Recipe, folder: Path) -> None:

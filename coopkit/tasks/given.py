@@ -1,5 +1,6 @@
 """Images that a user gives to a trained pair."""
 
+import os
 from itertools import chain, count
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def read_given(trained: Trained, source: str | Path, asked: str = "images") -> G
 
 def inside(file: str, source: str) -> str:
     """Return where a file is in the folder that is the source; the name of a source of its own."""
-    folder = Path(source).expanduser()
+    folder = Path(os.path.expanduser(source))
     path = Path(file)
     return path.relative_to(folder).as_posix() if folder in path.parents else path.name
 

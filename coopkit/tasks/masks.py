@@ -1,5 +1,6 @@
 """Which pixels of a signal are occluded."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +73,7 @@ def holes_of(mask: str, count: int, signal_shape: Shape, seed: int = 0) -> Tenso
     """
     if mask.isdecimal():
         return square_holes(count, int(mask), signal_shape, seed)
-    path = Path(mask).expanduser()
+    path = Path(os.path.expanduser(mask))
     if not path.is_file():
         raise DataError(
             f"the mask {mask!r} is neither a number of pixels, such as 30, nor a picture's file"
