@@ -76,6 +76,7 @@ def build_network(recipe: Recipe, kind: str, shape: Shape) -> nn.Module:
 
     Raises:
         RecipeError: the architecture does not fit signals of that shape.
+        RunError: the latents are too many to begin where another run ended.
     """
     architecture = getattr(recipe, kind).architecture
     with seeded(stream_seed(recipe.seed, f"{kind} weights"), torch.device("cpu")):

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from coopkit.checkpoint import CHECKPOINTS, list_checkpoints, load_checkpoint, put_weights
 from coopkit.errors import RunError
 
+MOST = 8192
+"""Entries of a latent at most that may have a covariance of their own, which has their square."""
+
 
 class Expanded(nn.Module):
     """g(μ + R Z) of a generator g, Z ~ N(0, I).
@@ -38,7 +41,12 @@ class Expanded(nn.Module):
 
 
 def unexpanded(generator: nn.Module, entries: int) -> Expanded:
-    """Return a generator of latents of so many entries, with μ = 0 and R = I."""
+    """Return a generator of latents of so many entries, with μ = 0 and R = I.
+
+    Raises:
+        RunError: they are too many.
+    """
+    check_entries(entries)
     return Expanded(generator, torch.zeros(entries), torch.eye(entries))
 
 
@@ -47,11 +55,28 @@ def mean_and_root(latents: Tensor) -> tuple[Tensor, Tensor]:
 
     With them in the generator, latents of mean 0 and covariance I draw what these drew: a step of
     parameter-expanded EM (Liu, Rubin and Wu 1998), which leaves the family of densities as it is.
+
+    Raises:
+        RunError: the latents have too many entries.
     """
+    check_entries(latents[0].numel())
     flat = rearrange(latents, "n ... -> n (...)").double()
     values, axes = torch.linalg.eigh(flat.T.cov().reshape(flat.shape[1], -1))
     root = (axes * values.clamp(min=0).sqrt()) @ axes.T
     return flat.mean(0).float(), root.float()
+
+
+def check_entries(entries: int) -> None:
+    """Refuse latents of more entries than a covariance can be had of.
+
+    Raises:
+        RunError: saying how many there may be.
+    """
+    if entries > MOST:
+        raise RunError(
+            f"latents of {entries} entries are too many to have a covariance of their own, which "
+            f"generator.start and a fitted prior need; {MOST} at most have one"
+        )
 
 
 def begin_from(generator: nn.Module, folder: Path) -> None:

@@ -137,7 +137,10 @@ class Means(torch.nn.Module):
     [
         (("--features", "none.pt"), "coopkit: the feature network none.pt is no file"),
         (("--images", "nowhere"), "coopkit: --images: 'nowhere' is no file, no folder"),
-        (("--images", "~no-such-user/x"), "coopkit: --images: '~no-such-user/x' is no file, no folder"),
+        (
+            ("--images", "~no-such-user/x"),
+            "coopkit: --images: '~no-such-user/x' is no file, no folder",
+        ),
         (("--device", "gpu"), "the device 'gpu' cannot be used"),
         (("--range", "[0,2]"), "'[0,2]' is not one of '[-1, 1]', '[0, 1]'"),
     ],

@@ -10,6 +10,7 @@ from pathlib import Path
 import attrs
 import pytest
 import torch
+from torch import nn
 
 from coopkit.cli.training import tell_end
 from coopkit.errors import DivergedError, RecipeError, RunError
@@ -17,7 +18,7 @@ from coopkit.folder import START, clear_run
 from coopkit.interfaces import hookimpl
 from coopkit.iterations import Iteration
 from coopkit.recipe import Recipe
-from coopkit.starting import Expanded, mean_and_root
+from coopkit.starting import Expanded, mean_and_root, unexpanded
 from coopkit.tasks.describe import describe_run
 from coopkit.tasks.estimate import describe_estimate, estimate, in_gib
 from coopkit.tasks.prior import with_fitted_prior
@@ -58,6 +59,13 @@ def test_latents_with_mean_and_root_in_the_generator_are_standard():
     torch.testing.assert_close(standard.cov(), torch.eye(6), atol=1e-3, rtol=0)
     drawn = Expanded(torch.nn.Identity(), mean, root)(standard.T.reshape(40, 2, 3))
     torch.testing.assert_close(drawn, latents, atol=1e-4, rtol=0)
+
+
+def test_so_many_latents_have_no_covariance():
+    with pytest.raises(RunError, match=r"latents of 16384 entries are too many .* 8192 at most"):
+        mean_and_root(torch.zeros(2, 4, 64, 64))
+    with pytest.raises(RunError, match="latents of 16384 entries"):
+        unexpanded(nn.Identity(), 16384)
 
 
 def test_a_run_begins_with_the_fitted_generator_of_another(first: Path, tmp_path: Path):

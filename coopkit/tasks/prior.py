@@ -19,7 +19,7 @@ def with_fitted_prior(trained: Trained) -> Trained:
         trained: from `coopkit.load`, of a run by algorithm "generator".
 
     Raises:
-        RunError: the run keeps no latents of its data.
+        RunError: the run keeps no latents of its data, or they have too many entries.
     """
     generator_of(trained)
     if trained.latents is None or trained.generator is None or len(trained.latents) < 2:
