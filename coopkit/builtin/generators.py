@@ -47,27 +47,29 @@ class TopDownG(nn.Module):
 
 
 class PyramidG(nn.Module):
-    """g(X) of a stack of up-samplings each of which sees X beside what the one below it draws.
+    """g(X) of a stack of up-samplings of which the lowest see X beside what is drawn below them.
 
-    X is as fine as the input of the last one, and N(0, I); each sees it at its own size: sums over
-    squares of p×p entries over p, which are N(0, I) as well.
+    X is as fine as the input of the highest of these, and N(0, I); each sees it at its own size:
+    sums over squares of p×p entries over p, which are N(0, I) as well.
     """
 
-    def __init__(self, layers: Iterable[nn.Module], factor: int, excess: tuple[int, int]) -> None:
+    def __init__(
+        self, seeing: Iterable[nn.Module], above: nn.Module, factor: int, excess: tuple[int, int]
+    ) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(layers)
+        self.seeing = nn.ModuleList(seeing)
+        self.above = above
         self.factor = factor
         self.excess = excess
 
     def forward(self, latents: Tensor) -> Tensor:
         """Return g of each chain, in [−1, 1]."""
-        drawn: Tensor | None = None
-        for depth, layer in enumerate(self.layers, start=1):
-            p = self.factor ** (len(self.layers) - depth)
+        drawn = latents.new_empty(0)
+        for depth, layer in enumerate(self.seeing, start=1):
+            p = self.factor ** (len(self.seeing) - depth)
             seen = p * functional.avg_pool2d(latents, p)
-            drawn = layer(seen if drawn is None else torch.cat((drawn, seen), dim=1))
-        assert drawn is not None
-        return cut(drawn, self.excess)
+            drawn = layer(seen if depth == 1 else torch.cat((drawn, seen), dim=1))
+        return cut(self.above(drawn), self.excess)
 
 
 class WithLinear(nn.Module):
@@ -129,16 +131,17 @@ class TopDownGenerator:
         if self.upsampling == "transposed" and self.kernel < self.factor:
             raise ValueError(f"kernel {self.kernel} must be at least the factor {self.factor}")
 
-    def stack(self, widths: Shape, beside: int = 0) -> list[list[nn.Module]]:
+    def stack(self, widths: Shape, seeing: int = 0, beside: int = 0) -> list[list[nn.Module]]:
         """Return each up-sampling layer from widths[0] to widths[-1] channels, the last with tanh.
 
         Args:
             widths: channels that each layer has of the one below, then those of the signal.
-            beside: how many more channels every layer sees.
+            seeing: how many layers, the lowest, see more channels than these.
+            beside: how many more.
         """
         layers: list[list[nn.Module]] = []
-        for channels, filters in pairwise(widths):
-            inputs = channels + beside
+        for depth, (channels, filters) in enumerate(pairwise(widths)):
+            inputs = channels + beside if depth < seeing else channels
             layer = upsampling(inputs, filters, self.kernel, self.factor, self.upsampling)
             layers.append([layer, *self.activation(filters)])
         layers[-1][1:] = [nn.Tanh()]
@@ -165,21 +168,29 @@ class TextureGenerator(TopDownGenerator):
     Fully convolutional: 7×7 latents give 224×224 (section 5.1), a larger grid a larger texture.
 
     Attributes:
-        latents: "grid" has X under the first layer, as the paper; "pyramid" has an X as fine as the
-            input of the last layer, which every layer sees, averaged over its own places (noise at
-            every scale, as in Ulyanov et al. 2016). What is random in a texture from pixel to pixel
-            need not be made out of a few numbers for each cell.
+        latent_layers: how many layers, from the first on, see X; 1 is the paper's. X is as fine as
+            the input of the last of them, the others see it averaged over their own places: noise
+            at several scales, as in Texture Networks (Ulyanov et al. 2016). What is random in a
+            texture from pixel to pixel need not be made out of a few numbers for each cell.
     """
 
     name: ClassVar[str] = "texture"
 
     latent_size: int = attrs.field(default=1, validator=ge(1))
-    latents: Literal["grid", "pyramid"] = "grid"
+    latent_layers: int = attrs.field(default=1, validator=ge(1))
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        if self.latent_layers > len(self.filters) + 1:
+            raise ValueError(
+                f"latent_layers is {self.latent_layers}, but there are {len(self.filters) + 1} "
+                "layers, one more than filters"
+            )
 
     def latent_shape(self, signal_shape: Shape) -> Shape:
         """Return (latent_size, rows, columns) of the grid that covers the signal."""
         (rows, columns), _ = self.grid(signal_shape, len(self.filters) + 1)
-        finer = self.factor ** len(self.filters) if self.latents == "pyramid" else 1
+        finer = self.factor ** (self.latent_layers - 1)
         return (self.latent_size, rows * finer, columns * finer)
 
     def build(self, signal_shape: Shape) -> nn.Module:
@@ -187,12 +198,15 @@ class TextureGenerator(TopDownGenerator):
         _, excess = self.grid(signal_shape, len(self.filters) + 1)
         widths = (*self.filters, signal_shape[0])
         network: nn.Module
-        if self.latents == "pyramid":
-            layers = self.stack((0, *widths), beside=self.latent_size)
-            network = PyramidG((nn.Sequential(*layer) for layer in layers), self.factor, excess)
-        else:
+        if self.latent_layers == 1:
             layers = self.stack((self.latent_size, *widths))
             network = TopDownG(nn.Identity(), nn.Sequential(*chain(*layers)), excess)
+        else:
+            layers = self.stack((0, *widths), self.latent_layers, beside=self.latent_size)
+            lower, upper = layers[: self.latent_layers], layers[self.latent_layers :]
+            above = nn.Sequential(*chain(*upper))
+            seeing = (nn.Sequential(*layer) for layer in lower)
+            network = PyramidG(seeing, above, self.factor, excess)
         initialize(network, self.weight_std, self.last_std)
         return network
 

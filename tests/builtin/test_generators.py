@@ -80,7 +80,7 @@ def test_signals_of_any_height_width_and_colour(cls, height, width, colour, how,
 def seen_by_the_layers(generator, latents, shape=(1, 16, 16)):
     """Return what each layer of a pyramid has of X, which is the last of what it is given."""
     network, seen = generator.build(shape), []
-    for layer in network.layers:
+    for layer in network.seeing:
         layer.register_forward_pre_hook(
             lambda _, given: seen.append(given[0][:, -generator.latent_size :])
         )
@@ -91,7 +91,7 @@ def seen_by_the_layers(generator, latents, shape=(1, 16, 16)):
 
 def test_each_layer_of_a_pyramid_sees_standard_normal_latents(seed):
     """As linear maps of X their rows are orthonormal, so that X ~ N(0, I) gives N(0, I)."""
-    generator = TextureGenerator(filters=(4, 3), latents="pyramid")
+    generator = TextureGenerator(filters=(4, 3), latent_layers=3)
     shape = generator.latent_shape((1, 16, 16))
     assert shape == (1, 8, 8)  # the last of three layers goes from 8 to 16 pixels
     basis = torch.eye(64).reshape(64, *shape)
@@ -102,7 +102,7 @@ def test_each_layer_of_a_pyramid_sees_standard_normal_latents(seed):
 
 
 def test_what_a_layer_of_a_pyramid_sees_lies_where_it_draws(seed):
-    generator = TextureGenerator(filters=(4, 3), latents="pyramid", latent_size=2)
+    generator = TextureGenerator(filters=(4, 3), latent_layers=3, latent_size=2)
     x = torch.zeros(1, *generator.latent_shape((1, 16, 16)))
     x[0, 1, 5, 2] = 4.0  # the second channel, row 5 and column 2 of 8×8
     coarse, middle, fine = seen_by_the_layers(generator, x)
@@ -119,7 +119,7 @@ def test_what_a_layer_of_a_pyramid_sees_lies_where_it_draws(seed):
 @given(height=sides, width=sides, margin=st.integers(0, 1))
 def test_a_pyramid_draws_signals_of_any_size(upsampling, height, width, margin):
     generator = TextureGenerator(
-        filters=(4, 3), latents="pyramid", latent_size=2, upsampling=upsampling, margin=margin
+        filters=(4, 3), latent_layers=3, latent_size=2, upsampling=upsampling, margin=margin
     )
     assert drawn_by(generator, (3, height, width)).shape == (2, 3, height, width)
 
@@ -127,7 +127,7 @@ def test_a_pyramid_draws_signals_of_any_size(upsampling, height, width, margin):
 def test_a_pyramid_draws_a_larger_texture_from_a_larger_grid(seed):
     """Away from the border what is drawn depends on the latents near it alone."""
     generator = TextureGenerator(
-        filters=(4, 3), latents="pyramid", upsampling="nearest", kernel=3, normalization="none"
+        filters=(4, 3), latent_layers=3, upsampling="nearest", kernel=3, normalization="none"
     )
     small, large = generator.build((1, 32, 32)), generator.build((1, 64, 64))
     large.load_state_dict(small.state_dict())
