@@ -101,6 +101,15 @@ def test_each_layer_of_a_pyramid_sees_standard_normal_latents(seed):
         assert torch.allclose(rows @ rows.T, torch.eye(len(rows)), atol=1e-6)
 
 
+def test_layers_above_those_that_see_latents_have_what_is_below_alone(seed):
+    generator = TextureGenerator(filters=(4, 3), latent_layers=2, latent_size=2)
+    network = generator.build((1, 16, 16))
+    assert generator.latent_shape((1, 16, 16)) == (2, 4, 4)
+    assert [layer.weight.shape[0] for layer in layers_of(network)] == [2, 4 + 2, 3]
+    with pytest.raises(ValueError, match="latent_layers is 4, but there are 3 layers"):
+        TextureGenerator(filters=(4, 3), latent_layers=4)
+
+
 def test_what_a_layer_of_a_pyramid_sees_lies_where_it_draws(seed):
     generator = TextureGenerator(filters=(4, 3), latent_layers=3, latent_size=2)
     x = torch.zeros(1, *generator.latent_shape((1, 16, 16)))
@@ -116,10 +125,10 @@ def test_what_a_layer_of_a_pyramid_sees_lies_where_it_draws(seed):
 
 @pytest.mark.parametrize("upsampling", ["transposed", "nearest", "bilinear"])
 @settings(deadline=None, max_examples=10)
-@given(height=sides, width=sides, margin=st.integers(0, 1))
-def test_a_pyramid_draws_signals_of_any_size(upsampling, height, width, margin):
+@given(height=sides, width=sides, margin=st.integers(0, 1), layers=st.integers(2, 3))
+def test_a_pyramid_draws_signals_of_any_size(upsampling, height, width, margin, layers):
     generator = TextureGenerator(
-        filters=(4, 3), latent_layers=3, latent_size=2, upsampling=upsampling, margin=margin
+        filters=(4, 3), latent_layers=layers, latent_size=2, upsampling=upsampling, margin=margin
     )
     assert drawn_by(generator, (3, height, width)).shape == (2, 3, height, width)
 
