@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from coopkit.cli import console
 from coopkit.cli.results import FORMATS
 from coopkit.recipe import Recipe
 from coopkit.sheets import GAP, LEAST_CELL, TITLE, draw_signal, save_image
@@ -376,7 +377,14 @@ def test_energy_ranks_and_tells_apart(call: Call, tmp_path: Path):
     ("show", "places"),
     [(1, [0, "…"]), (2, [0, "…", 4]), (3, [0, 1, "…", 4]), (5, [0, 1, 2, 3, 4]), (9, range(5))],
 )
-def test_energy_shows_both_ends(call: Call, tmp_path: Path, show: int, places: list[int | str]):
+def test_energy_shows_both_ends(
+    call: Call,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    show: int,
+    places: list[int | str],
+):
+    monkeypatch.setattr(console.out, "width", 400)  # the folder's name, however long, in a line
     arguments = ("--images", "@images", "--against", "@others", "--out", "e.json", "--show", show)
     status, said, _ = call("energy", "@cooperative", *map(str, arguments))
     assert status == 0
