@@ -64,12 +64,17 @@ class PyramidG(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         """Return g of each chain, in [−1, 1]."""
-        drawn = latents.new_empty(0)
-        for depth, layer in enumerate(self.seeing, start=1):
-            p = self.factor ** (len(self.seeing) - depth)
-            seen = p * functional.avg_pool2d(latents, p)
-            drawn = layer(seen if depth == 1 else torch.cat((drawn, seen), dim=1))
+        lowest, *others = self.seeing
+        drawn = lowest(self.seen_by(0, latents))
+        for depth, layer in enumerate(others, start=1):
+            drawn = layer(torch.cat((drawn, self.seen_by(depth, latents)), dim=1))
         return cut(self.above(drawn), self.excess)
+
+    def seen_by(self, depth: int, latents: Tensor) -> Tensor:
+        """Return X at the size of the input of a layer, 0 being the lowest."""
+        p = self.factor ** (len(self.seeing) - 1 - depth)
+        seen: Tensor = p * functional.avg_pool2d(latents, p)
+        return seen
 
 
 class WithLinear(nn.Module):

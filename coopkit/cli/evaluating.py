@@ -8,7 +8,7 @@ import click
 from rich.table import Table
 
 from coopkit.cli.console import counted, out, plain, say, watching, write_json
-from coopkit.cli.restored import as_asked, made_by
+from coopkit.cli.restored import made_by
 from coopkit.cli.results import (
     check_figures,
     check_steps,
@@ -99,7 +99,7 @@ def evaluate(
         found = measure(trained, network=network, watch=watch, **how)
     out.print(table_of(found))
     if path is not None:
-        write_json({"asked": as_asked()} | found.as_json(), path)
+        write_json(made_by(trained) | found.as_json(), path)
         say(f"wrote {path}")
 
 
