@@ -31,6 +31,14 @@ def test_the_bound_holds_for_the_posterior_of_a_constant_generator():
         assert 1e-11 < tail < 1e-6
 
 
+def test_the_bound_holds_where_latents_are_many_and_y_is_far_from_all_that_is_drawn():
+    """Each term of it is needed: of 100 latents and Ē = 50, half of any leaves too large a tail."""
+    signals, std = torch.ones(1, 1, 10, 10), 1.0
+    rng = torch.Generator().manual_seed(0)
+    (r,) = farthest_latents(lambda x: torch.zeros(len(x), 1, 10, 10), signals, std, (100,), rng)
+    assert math.exp(50) * chi2.sf(float(r) ** 2, 100) < 1e-6
+
+
 def test_the_bound_holds_for_the_posterior_of_a_linear_generator():
     """Its mean alone is nearer by far, though the generator is steep and Y far out."""
     pair = linear_pair(0.1)
