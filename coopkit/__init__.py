@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from coopkit.data import load_images
+    from coopkit.data.images import load_images
     from coopkit.errors import CoopkitError
     from coopkit.interfaces import (
         Capabilities,
@@ -38,7 +38,7 @@ HOMES = {
     "hookimpl": "interfaces",
     "infer": "steps",
     "load": "tasks.trained",
-    "load_images": "data",
+    "load_images": "data.images",
     "reconstruct": "steps",
     "revise": "steps",
     "run": "training",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from coopkit.checkpoint import CHECKPOINTS, TEMPORARY, list_checkpoints
-from coopkit.data import DIGITS, PHOTOGRAPHS
+from coopkit.data import place_of
 from coopkit.errors import RunError
 from coopkit.recipe import Recipe
 
@@ -65,11 +65,6 @@ def check_folder(recipe: Recipe, folder: Path, resume: bool, overwrite: bool) ->
             f"coopkit run {folder} --resume takes the recipe that is in the folder"
         )
     return list_checkpoints(folder / CHECKPOINTS)
-
-
-def place_of(source: str) -> Path | None:
-    """Return where the images of a `data.source` are; None where they are packaged."""
-    return None if source in (*PHOTOGRAPHS, DIGITS) else Path(os.path.expanduser(source))
 
 
 def check_start_is_elsewhere(recipe: Recipe, folder: Path) -> None:

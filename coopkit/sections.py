@@ -8,7 +8,7 @@ import attrs
 from attrs.validators import ge, gt
 
 from coopkit.conversion import convert, refuse, shorten
-from coopkit.data import DIGITS, PHOTOGRAPHS, DataTable
+from coopkit.data import DataTable, place_of
 from coopkit.interfaces import Sampler
 from coopkit.optimizer_tables import structure_optimizer
 from coopkit.optimizers import Capped, OptimizerTable, TorchOptimizer
@@ -261,9 +261,7 @@ def resolve_source(source: str) -> str:
     """
     if not source:
         raise TableProblems([("source", "must not be empty")])
-    if source in (*PHOTOGRAPHS, DIGITS):
-        return source
-    return resolve_folder("source", source)
+    return source if place_of(source) is None else resolve_folder("source", source)
 
 
 def resolve_folder(key: str, folder: str) -> str:

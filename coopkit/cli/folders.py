@@ -74,7 +74,7 @@ def check_apart(option: str, path: Path, run_folder: Path, *sources: str) -> Non
 
 def places_of(run_folder: Path, *sources: str) -> dict[Path, str]:
     """Return where images are that a command reads, and the data of its run, and whose they are."""
-    from coopkit.folder import place_of
+    from coopkit.data import place_of
     from coopkit.tasks.trained import run_recipe
 
     whose = dict.fromkeys(sources, "the images given")

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from coopkit.data import DataTable, decode, reading
+from coopkit.data import DataTable
+from coopkit.data.cutting import decode, reading
 from coopkit.errors import DataError
 from coopkit.interfaces import Shape
 
