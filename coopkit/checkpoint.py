@@ -113,8 +113,13 @@ def put_weights(network: nn.Module, weights: Mapping[str, Tensor], kind: str) ->
     """Load a checkpoint's weights into a network that was built from the recipe beside it.
 
     Raises:
-        RunError: they do not fit.
+        RunError: they do not fit, or are not finite.
     """
+    if not finite(weights):
+        raise RunError(
+            f"the weights of the {kind} in the checkpoint are not finite, and no run writes such; "
+            "remove it to go on from an older one"
+        )
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
@@ -163,5 +168,9 @@ def join(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
 
 def all_finite(checkpoint: Checkpoint) -> bool:
     """Whether no weight of the networks is infinite or not a number."""
-    states = [tensor for state in checkpoint.networks.values() for tensor in state.values()]
-    return all(bool(torch.isfinite(tensor).all()) for tensor in states)
+    return all(map(finite, checkpoint.networks.values()))
+
+
+def finite(weights: Mapping[str, Tensor]) -> bool:
+    """Whether no weight is infinite or not a number."""
+    return all(bool(torch.isfinite(tensor).all()) for tensor in weights.values())

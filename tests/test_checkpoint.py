@@ -123,3 +123,6 @@ def test_weights_that_do_not_fit():
 def test_weights_that_are_not_finite_are_seen(value: float):
     assert all_finite(checkpoint())
     assert not all_finite(checkpoint(fill=value))
+    weights = {"weight": torch.tensor([[1.0, value]]), "bias": torch.ones(1)}
+    with pytest.raises(RunError, match="weights of the generator in the checkpoint are not finite"):
+        put_weights(nn.Linear(2, 1), weights, "generator")

@@ -184,9 +184,12 @@ def interpolate(
         panels["revised"] = drawn.revised
     rows = {title: panel.flatten(0, 1) for title, panel in panels.items()}
     frames = drawn.initial.shape[1]
-    most = frames * len(first)
-    save_image(draw_sheet(rows, trained.mean, most=most, columns=frames), out)
+    shown = max(1, SHOWN // frames)
+    sheet = draw_sheet(rows, trained.mean, most=shown * frames, columns=frames)
+    save_image(sheet, out)
     say(f"wrote {out}")
+    if len(first) > shown:
+        say(f"it shows the first {shown} of {counted(len(first), 'path')}")
     if gif is not None:
         moving = panels.get("revised", drawn.initial)
         save_frames([moving[:, frame] for frame in range(frames)], trained.mean, gif)

@@ -12,7 +12,7 @@ from PIL import Image
 from coopkit.recipe import Recipe
 from coopkit.training import run
 
-TINY = Path(__file__).parent / "tiny" / "generator.toml"
+TINY = Path(__file__).parents[1] / "tiny" / "generator.toml"
 
 Call = Callable[..., tuple[int, str, str]]
 

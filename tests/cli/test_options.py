@@ -26,7 +26,7 @@ from coopkit.tasks.sample import sample
 from coopkit.tasks.trained import Trained, load
 from coopkit.training import run
 
-TINY = Path(__file__).parent / "tiny"
+TINY = Path(__file__).parents[1] / "tiny"
 CONTRAST = ["generator.weight_std='he'", "generator.last_std='he'", "data.subtract_mean=true"]
 """So that other latents are other pixels."""
 

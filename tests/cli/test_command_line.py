@@ -13,7 +13,7 @@ from coopkit.cli import cli
 from coopkit.cli.console import watching
 from coopkit.recipe import packaged_recipes
 
-TINY = Path(__file__).parent / "tiny" / "cooperative.toml"
+TINY = Path(__file__).parents[1] / "tiny" / "cooperative.toml"
 
 Call = Callable[..., tuple[int, str, str]]
 

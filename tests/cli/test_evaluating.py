@@ -20,7 +20,7 @@ from coopkit.tasks.evaluation import Evaluation
 from coopkit.tasks.trained import Trained, load
 from coopkit.training import run
 
-TINY = Path(__file__).parent / "tiny" / "cooperative.toml"
+TINY = Path(__file__).parents[1] / "tiny" / "cooperative.toml"
 
 Call = Callable[..., tuple[int, str, str]]
 
