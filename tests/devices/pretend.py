@@ -1,0 +1,163 @@
+"""A device that is not there, for want of a GPU.
+
+Tensors that say they are on it compute on the CPU, and refuse to meet others, as those of a GPU do.
+It is told when the host has to wait for what is on the device.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
+from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils.backend_registration import (
+    _DummyBackendModule,
+    _setup_privateuseone_for_python_backend,
+)
+
+NAME = "pretend"
+aten = torch.ops.aten
+READS = (aten._local_scalar_dense.default, aten.nonzero.default, aten.masked_select.default)
+"""What has a result whose value, or shape, the host must know."""
+BETWEEN = (aten._to_copy.default, aten.copy_.default, aten._local_scalar_dense.default)
+"""What may have tensors of both."""
+INDEXING = (aten.index.Tensor, aten.index_put_.default, aten._index_put_impl_.default)
+"""What takes an index from either, but no index of the device into a tensor of the host."""
+
+Waits = Callable[[str], None]
+
+
+class Held(Tensor):
+    """A tensor on the device, whose numbers are in one on the CPU."""
+
+    @staticmethod
+    def __new__(cls, inner: Tensor) -> "Held":
+        """Return a tensor of the same shape on the device."""
+        return torch.Tensor._make_wrapper_subclass(
+            cls,
+            inner.size(),
+            strides=inner.stride(),
+            storage_offset=inner.storage_offset(),
+            dtype=inner.dtype,
+            device=torch.device(NAME, 0),
+        )
+
+    def __init__(self, inner: Tensor) -> None:
+        """Keep the numbers."""
+        self.inner = inner
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Compute on the CPU."""
+        return compute(func, args, kwargs or {}, lambda _: None)
+
+    __torch_function__ = torch._C._disabled_torch_function_impl
+
+
+class Stream(torch.Generator):
+    """A stream of the CPU's random numbers that says it is of the device it was made for."""
+
+    def __new__(cls, device: Any = "cpu") -> "Stream":
+        """Return a stream; the device is there only by name."""
+        return super().__new__(cls)
+
+    def __init__(self, device: Any = "cpu") -> None:
+        """Keep the name."""
+        self.named = torch.device(device)
+
+    @property
+    def device(self) -> torch.device:
+        """The device that was asked for."""
+        return self.named
+
+
+class Backend(_DummyBackendModule):
+    """What torch asks of a device's module."""
+
+    def get_amp_supported_dtype(self) -> list[torch.dtype]:
+        """Return the types of mixed precision."""
+        return [torch.float16, torch.bfloat16]
+
+
+class Mode(TorchDispatchMode):
+    """Sees what makes tensors on the device, which no tensor on it has a part in."""
+
+    def __init__(self, waits: Waits) -> None:
+        """Keep whom to tell."""
+        super().__init__()
+        self.waits = waits
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Compute on the CPU."""
+        return compute(func, args, kwargs or {}, self.waits)
+
+
+def compute(func: Any, args: Any, kwargs: dict[str, Any], waits: Waits) -> Any:
+    """Return what an operation gives, on the device if that is where its tensors are or shall be.
+
+    Raises:
+        RuntimeError: some of its tensors are on the device and some are not.
+    """
+    tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+    here = [tensor for tensor in tensors if isinstance(tensor, Held)]
+    asked = kwargs.get("device")
+    stays = bool(here) if asked is None else torch.device(asked).type == NAME
+    if here and func not in BETWEEN:
+        index = func in INDEXING and isinstance(args[0], Held)
+        astray = [x for x in tensors if not isinstance(x, Held) and x.ndim > 0 and not index]
+        if astray or (func in INDEXING and not index):
+            raise RuntimeError(f"{func} has tensors on two devices")
+    if here and (func in READS or not stays or (func in INDEXING and by_mask(args[1]))):
+        waits(str(func))
+    plain = {name: tree_map(numbers, value) for name, value in kwargs.items()}
+    plain |= {"device": torch.device("cpu")} if asked is not None else {}
+    result = func(*tree_map(numbers, args), **plain)
+    if func is aten.copy_.default:
+        if here and not isinstance(args[0], Held):
+            waits(str(func))
+        return args[0]
+    if not stays or func is aten._local_scalar_dense.default:
+        return result
+    wrapped = tree_map(lambda x: Held(x) if isinstance(x, Tensor) else x, result)
+    return return_and_correct_aliasing(func, args, kwargs, wrapped) if here else wrapped
+
+
+def by_mask(indices: Any) -> bool:
+    """Whether an index says which entries are meant, so that their number is not known."""
+    return any(x is not None and x.dtype in (torch.bool, torch.uint8) for x in indices)
+
+
+def numbers(leaf: Any) -> Any:
+    """Return the tensor on the CPU that has a tensor's numbers."""
+    return leaf.inner if isinstance(leaf, Held) else leaf
+
+
+_setup_privateuseone_for_python_backend(NAME, Backend())  # before the first gradient, for good
+
+
+@contextmanager
+def pretended(waits: Waits = lambda _: None) -> Iterator[None]:
+    """Have streams on the device and values that say their own; `waits` is told what waits."""
+    to_list, like = Tensor.tolist, Tensor.new_tensor
+
+    def listed(tensor: Tensor) -> Any:
+        if isinstance(tensor, Held):
+            waits("tolist")
+        return to_list(numbers(tensor))
+
+    def made_like(tensor: Tensor, data: Any, **how: Any) -> Tensor:
+        if not isinstance(tensor, Held):
+            return like(tensor, data, **how)
+        return torch.tensor(data, dtype=how.get("dtype", tensor.dtype)).to(tensor.device)
+
+    torch.__future__.set_swap_module_params_on_conversion(True)  # an optimiser holds parameters
+    with (
+        mock.patch.object(torch, "Generator", Stream),
+        mock.patch.object(Tensor, "tolist", listed),
+        mock.patch.object(Tensor, "new_tensor", made_like),
+        Mode(waits),
+    ):
+        yield

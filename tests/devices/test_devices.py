@@ -1,0 +1,40 @@
+"""Whether runs and tasks are at home on a device that is not the CPU, tried without one."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BOTH = Path(__file__).with_name("both.py")
+STARTED = ("face",)
+ALGORITHMS = ("descriptor", "generator", "cooperative", "texture-small")
+SAMPLERS = ("hmc", "mala", "parallel-tempering", "underdamped-langevin")
+
+
+def found(*names: str) -> dict[str, dict[str, Any]]:
+    """Return what both.py prints of these trainings, or of the tasks."""
+    command = [sys.executable, "-W", "error", str(BOTH), *names]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    said: dict[str, dict[str, Any]] = json.loads(ended.stdout.splitlines()[-1])
+    return said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("names", [ALGORITHMS, STARTED, SAMPLERS])
+def test_a_run_on_a_device_is_that_on_the_cpu(names: tuple[str, ...]):
+    """And the host waits for the device once in an iteration, for the figures."""
+    for name, said in found(*names).items():
+        assert said["tensors"] > 8, name
+        assert said["differ"] == [], name
+        assert said["waits"] == ["tolist"] * (3 if name in STARTED else 2), name
+
+
+@pytest.mark.slow
+def test_tasks_on_a_device_are_those_on_the_cpu():
+    said = found("tasks")["tasks"]
+    assert said["tensors"] > 40
+    assert said["differ"] == []
