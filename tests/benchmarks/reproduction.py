@@ -92,7 +92,9 @@ def made_by(recipe: Raw) -> str:
 
 
 def value_at(recipe: Raw, key: str) -> object:
-    """Return what a recipe says at a dotted key."""
+    """Return what a recipe says at a dotted key; of a run that it begins from, not where."""
+    if key == "generator.start":
+        return "another run"
     table, _, below = key.partition(".")
     return value_at(recipe[table], below) if below else recipe.get(table, "left out")
 
