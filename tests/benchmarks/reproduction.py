@@ -188,17 +188,20 @@ def number(value: float | None) -> str:
     return "" if value is None else f"{value:.3g}"
 
 
-def restored(runs: list[Path]) -> list[str]:
-    """Return Table 1: the errors of each run and of the baselines on the scale [−1, 1]."""
-    errors: dict[str, dict[int, float]] = {}
+def restored(runs: list[Path], old: Sequence[str]) -> list[str]:
+    """Return Table 1: the errors of each run and of the baselines on the scale [−1, 1].
+
+    Args:
+        runs: what they restored comes in.
+        old: the lines of the table; its other rows stay.
+    """
+    errors = dict(map(errors_in, old[2:-1]))
     for run in runs:
         for size in SIZES:
             found = read(run, f"inpaint-{size}/figures.json")
             for name, entry in (found or {}).get("errors", {}).items():
                 row = f"coopkit, {run.name}" if name == OWN else name
                 errors.setdefault(row, {})[size] = entry["minus_one_to_one"]
-    if not errors:
-        return []
     others = [row for row in errors if not row.startswith("coopkit")]
     best = {size: min(errors[row][size] for row in others) for size in SIZES}
     headings = ["restored by"]
@@ -219,6 +222,12 @@ def restored(runs: list[Path]) -> list[str]:
     return table(headings, [*rows, paper])
 
 
+def errors_in(row: str) -> tuple[str, dict[int, float]]:
+    """Return the method of a row of Table 1, and its errors."""
+    method, *cells = row.strip("| ").split(" | ")
+    return method, {size: float(cells[2 * place]) for place, size in enumerate(SIZES)}
+
+
 def updated(old: Sequence[str], new: Sequence[str]) -> list[str]:
     """Return the lines of a table with the rows of new runs put in, by the names of the runs."""
     heading, rows = list(new[:2]), {row.split(" | ")[0]: row for row in [*old[2:], *new[2:]]}
@@ -230,18 +239,17 @@ def updated(old: Sequence[str], new: Sequence[str]) -> list[str]:
 def main(runs: tuple[Path, ...]) -> None:
     """Write the rows of RUNS, folders, into the tables of docs/reproduction.md.
 
-    Rows of other runs stay; Table 1 is written anew where any of RUNS has restored images.
+    Rows of other runs, and of Table 1 those of other methods, stay.
     """
     text = PAGE.read_text(encoding="utf-8")
-    tables = {"runs": runs_table, "claims": claims, "pictures": pictures, "table 1": restored}
-    for mark, write in tables.items():
+    tables = {"runs": runs_table, "claims": claims, "pictures": pictures}
+    for mark in (*tables, "table 1"):
         opening, closing = f"<!-- {mark} -->\n", f"<!-- end of {mark} -->"
         before, _, rest = text.partition(opening)
         old, _, after = rest.partition(closing)
-        rows = write(list(runs))
-        if mark != "table 1":
-            rows = updated(old.splitlines(), rows)
-        text = before + opening + "\n".join(rows or old.splitlines()) + "\n" + closing + after
+        lines, chosen = old.splitlines(), list(runs)
+        rows = updated(lines, tables[mark](chosen)) if mark in tables else restored(chosen, lines)
+        text = before + opening + "\n".join(rows) + "\n" + closing + after
     PAGE.write_text(text, encoding="utf-8")
 
 
