@@ -102,7 +102,10 @@ def load_checkpoint(place: Path) -> Checkpoint:
         networks = {name: load_file(place / f"{name}.safetensors") for name in state["networks"]}
         tensors = load_file(place / "training.safetensors")
         training = join(state["training"], tensors)
-        return Checkpoint(state["iteration"], networks, training)
+        checkpoint = Checkpoint(state["iteration"], networks, training)
+        if not all_finite(checkpoint):
+            raise ValueError("a weight is not finite")
+        return checkpoint
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise RunError(
             f"the checkpoint {place} is damaged: {error}; remove it to go on from an older one"
@@ -113,13 +116,8 @@ def put_weights(network: nn.Module, weights: Mapping[str, Tensor], kind: str) ->
     """Load a checkpoint's weights into a network that was built from the recipe beside it.
 
     Raises:
-        RunError: they do not fit, or are not finite.
+        RunError: they do not fit.
     """
-    if not finite(weights):
-        raise RunError(
-            f"the weights of the {kind} in the checkpoint are not finite, and no run writes such; "
-            "remove it to go on from an older one"
-        )
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
@@ -168,9 +166,5 @@ def join(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
 
 def all_finite(checkpoint: Checkpoint) -> bool:
     """Whether no weight of the networks is infinite or not a number."""
-    return all(map(finite, checkpoint.networks.values()))
-
-
-def finite(weights: Mapping[str, Tensor]) -> bool:
-    """Whether no weight is infinite or not a number."""
-    return all(bool(torch.isfinite(tensor).all()) for tensor in weights.values())
+    states = [tensor for state in checkpoint.networks.values() for tensor in state.values()]
+    return all(bool(torch.isfinite(tensor).all()) for tensor in states)

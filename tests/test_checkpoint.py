@@ -120,9 +120,9 @@ def test_weights_that_do_not_fit():
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan")])
-def test_weights_that_are_not_finite_are_seen(value: float):
+def test_weights_that_are_not_finite_are_seen(tmp_path: Path, value: float):
     assert all_finite(checkpoint())
     assert not all_finite(checkpoint(fill=value))
-    weights = {"weight": torch.tensor([[1.0, value]]), "bias": torch.ones(1)}
-    with pytest.raises(RunError, match="weights of the generator in the checkpoint are not finite"):
-        put_weights(nn.Linear(2, 1), weights, "generator")
+    place = save_checkpoint(tmp_path, checkpoint(fill=value), keep=1)
+    with pytest.raises(RunError, match=r"00000003 is damaged: a weight is not finite; remove it"):
+        load_checkpoint(place)

@@ -125,7 +125,10 @@ def save_each(panels: Mapping[str, "Tensor"], mean: float, folder: Path) -> None
     "-n", "paths", type=click.IntRange(min=1), help="Paths between random latents; 4 if left out."
 )
 @click.option(
-    "--frames", type=click.IntRange(min=2), default=8, help="Of each path; 8 if left out."
+    "--frames",
+    type=click.IntRange(min=2, max=SHOWN),
+    default=8,
+    help="Of each path; 8 if left out.",
 )
 @click.option("--path", type=click.Choice(PATHS), default="spherical", help="Between the latents.")
 @click.option(
@@ -184,14 +187,14 @@ def interpolate(
         panels["revised"] = drawn.revised
     rows = {title: panel.flatten(0, 1) for title, panel in panels.items()}
     frames = drawn.initial.shape[1]
-    shown = max(1, SHOWN // frames)
+    shown = SHOWN // frames
     sheet = draw_sheet(rows, trained.mean, most=shown * frames, columns=frames)
     save_image(sheet, out)
     say(f"wrote {out}")
     if len(first) > shown:
-        say(f"it shows the first {shown} of {counted(len(first), 'path')}")
+        say(f"it shows the first {shown} of {counted(len(first), 'path')}; ask for fewer with -n")
     if gif is not None:
-        moving = panels.get("revised", drawn.initial)
+        moving = panels.get("revised", drawn.initial)[:shown]
         save_frames([moving[:, frame] for frame in range(frames)], trained.mean, gif)
         say(f"wrote {gif}")
 

@@ -119,6 +119,8 @@ def measure(name: str, way: str) -> None:
     ]
     if 'source = "' not in packaged_recipes()[name]:
         overrides += ["data.source=brick", "data.resize=192", "data.crop=random", "data.crops=200"]
+    if "[generator.start]" in packaged_recipes()[name]:
+        overrides.append("generator.start=")
     recipe = coopkit.Recipe.read(name, overrides)
     stopwatch = watch(way == "public", recipe.run.chains)
     with tempfile.TemporaryDirectory() as folder:

@@ -15,8 +15,6 @@ from coopkit.tasks.infer import InferenceSettings, drawn_from
 from coopkit.tasks.reconstruct import reconstruct
 from coopkit.tasks.trained import load
 
-TINY = Path(__file__).parents[1] / "tiny"
-
 Call = Callable[..., tuple[int, str, str]]
 Cells = Callable[[Path, int], list["np.typing.NDArray[np.uint8]"]]
 
@@ -91,15 +89,15 @@ def test_a_sheet_of_many_paths_shows_the_first(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Whole paths, however long one is."""
-    monkeypatch.setattr("coopkit.cli.drawing.SHOWN", 7)
+    monkeypatch.setattr("coopkit.cli.drawing.SHOWN", 8)
     asked = ("interpolate", "@generator", "--frames", "3", "-n")
     assert call(*asked, "2")[2] == "wrote paths.png\n"
     expected = size(tmp_path / "paths.png")
     said = call(*asked, "9")[2]
-    assert said == "wrote paths.png\nit shows the first 2 of 9 paths\n"
+    assert said == "wrote paths.png\nit shows the first 2 of 9 paths; ask for fewer with -n\n"
     assert size(tmp_path / "paths.png") == expected
     said = call("interpolate", "@generator", "--frames", "8", "-n", "2")[2]
-    assert said == "wrote paths.png\nit shows the first 1 of 2 paths\n"
+    assert said == "wrote paths.png\nit shows the first 1 of 2 paths; ask for fewer with -n\n"
 
 
 def test_a_sheet_too_large_for_its_format_is_one_sentence(call: Call, tmp_path: Path):

@@ -8,8 +8,6 @@ import pytest
 
 from coopkit.cli import console
 
-TINY = Path(__file__).parents[1] / "tiny"
-
 Call = Callable[..., tuple[int, str, str]]
 
 pytestmark = pytest.mark.usefixtures("runs")

@@ -16,8 +16,6 @@ from coopkit.tasks.masks import square_holes
 from coopkit.tasks.reconstruct import reconstruct
 from coopkit.tasks.trained import load
 
-TINY = Path(__file__).parents[1] / "tiny"
-
 Call = Callable[..., tuple[int, str, str]]
 Cells = Callable[[Path, int], list["np.typing.NDArray[np.uint8]"]]
 
