@@ -1,7 +1,7 @@
 """A device that is not there, for want of a GPU.
 
 Tensors that say they are on it compute on the CPU, and refuse to meet others, as those of a GPU do.
-It is told when the host has to wait for what is on the device.
+It is told when the host has to wait for what it reads back from the device; copies to it are free.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,6 +11,7 @@ from unittest import mock
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.backend_registration import (
@@ -20,12 +21,13 @@ from torch.utils.backend_registration import (
 
 NAME = "pretend"
 aten = torch.ops.aten
-READS = (aten._local_scalar_dense.default, aten.nonzero.default, aten.masked_select.default)
-"""What has a result whose value, or shape, the host must know."""
-BETWEEN = (aten._to_copy.default, aten.copy_.default, aten._local_scalar_dense.default)
+READS = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
+"""What has a result whose value, or shape, the host must know; and, untagged, `SOLVES`."""
+SOLVES = (aten._linalg_eigh.default, aten._linalg_svd.default)
+BETWEEN = (aten._to_copy.default, aten.copy_.default)
 """What may have tensors of both."""
 INDEXING = (aten.index.Tensor, aten.index_put_.default, aten._index_put_impl_.default)
-"""What takes an index from either, but no index of the device into a tensor of the host."""
+"""What takes an index, its second argument, from either."""
 
 Waits = Callable[[str], None]
 
@@ -105,12 +107,13 @@ def compute(func: Any, args: Any, kwargs: dict[str, Any], waits: Waits) -> Any:
     here = [tensor for tensor in tensors if isinstance(tensor, Held)]
     asked = kwargs.get("device")
     stays = bool(here) if asked is None else torch.device(asked).type == NAME
-    if here and func not in BETWEEN:
-        index = func in INDEXING and isinstance(args[0], Held)
-        astray = [x for x in tensors if not isinstance(x, Held) and x.ndim > 0 and not index]
-        if astray or (func in INDEXING and not index):
-            raise RuntimeError(f"{func} has tensors on two devices")
-    if here and (func in READS or not stays or (func in INDEXING and by_mask(args[1]))):
+    if here and func not in BETWEEN and astray(func, args, kwargs):
+        raise RuntimeError(f"{func} has tensors on two devices")
+    if func in INDEXING:
+        reads = by_mask(args[1])
+    else:
+        reads = func in SOLVES or any(tag in func.tags for tag in READS)
+    if here and (reads or not stays):
         waits(str(func))
     plain = {name: tree_map(numbers, value) for name, value in kwargs.items()}
     plain |= {"device": torch.device("cpu")} if asked is not None else {}
@@ -123,6 +126,20 @@ def compute(func: Any, args: Any, kwargs: dict[str, Any], waits: Waits) -> Any:
         return result
     wrapped = tree_map(lambda x: Held(x) if isinstance(x, Tensor) else x, result)
     return return_and_correct_aliasing(func, args, kwargs, wrapped) if here else wrapped
+
+
+def astray(func: Any, args: Any, kwargs: dict[str, Any]) -> bool:
+    """Whether an operation on tensors of the device has one of the CPU that a GPU would refuse.
+
+    It may be a single number, in what is done entry by entry, or an index.
+    """
+    written = func in INDEXING or func.overloadpacket.__name__.endswith("_")
+    if written and not isinstance(args[0], Held):
+        return True
+    met = tree_leaves(((args[0], *args[2:]) if func in INDEXING else args, kwargs))
+    others = [x for x in met if isinstance(x, Tensor) and not isinstance(x, Held)]
+    single = torch.Tag.pointwise in func.tags or func in INDEXING
+    return any(x.ndim > 0 or not single for x in others)
 
 
 def by_mask(indices: Any) -> bool:
@@ -138,10 +155,26 @@ def numbers(leaf: Any) -> Any:
 _setup_privateuseone_for_python_backend(NAME, Backend())  # before the first gradient, for good
 
 
+class Streams(TorchFunctionMode):
+    """Holds streams of random numbers to their device, which an operation is no longer told."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Compute, and refuse a stream of another device than the numbers are on.
+
+        Raises:
+            RuntimeError: the stream is of the other device.
+        """
+        result = func(*args, **(kwargs or {}))
+        stream = (kwargs or {}).get("generator")
+        if stream is not None and stream.device.type != result.device.type:
+            raise RuntimeError(f"{func} on {result.device} has a stream of {stream.device}")
+        return result
+
+
 @contextmanager
 def pretended(waits: Waits = lambda _: None) -> Iterator[None]:
     """Have streams on the device and values that say their own; `waits` is told what waits."""
-    to_list, like = Tensor.tolist, Tensor.new_tensor
+    to_list, like, made = Tensor.tolist, Tensor.new_tensor, torch.tensor
 
     def listed(tensor: Tensor) -> Any:
         if isinstance(tensor, Held):
@@ -151,13 +184,18 @@ def pretended(waits: Waits = lambda _: None) -> Iterator[None]:
     def made_like(tensor: Tensor, data: Any, **how: Any) -> Tensor:
         if not isinstance(tensor, Held):
             return like(tensor, data, **how)
-        return torch.tensor(data, dtype=how.get("dtype", tensor.dtype)).to(tensor.device)
+        return made(data, dtype=how.get("dtype", tensor.dtype)).to(tensor.device)
+
+    def made_there(data: Any, *, device: Any = None, **how: Any) -> Tensor:
+        return made(data, **how).to(device)
 
     torch.__future__.set_swap_module_params_on_conversion(True)  # an optimiser holds parameters
     with (
         mock.patch.object(torch, "Generator", Stream),
         mock.patch.object(Tensor, "tolist", listed),
         mock.patch.object(Tensor, "new_tensor", made_like),
+        mock.patch.object(torch, "tensor", made_there),
+        Streams(),
         Mode(waits),
     ):
         yield
