@@ -93,10 +93,11 @@ def made_by(recipe: Raw) -> str:
 
 def value_at(recipe: Raw, key: str) -> object:
     """Return what a recipe says at a dotted key; of a run that it begins from, not where."""
-    if key == "generator.start":
-        return "another run"
     table, _, below = key.partition(".")
-    return value_at(recipe[table], below) if below else recipe.get(table, "left out")
+    value = value_at(recipe[table], below) if below else recipe.get(table, "left out")
+    if key == "generator.start":
+        return "another run" if value else "left out"
+    return value
 
 
 def duration(run: Path) -> float:
@@ -203,6 +204,8 @@ def restored(runs: list[Path], old: Sequence[str]) -> list[str]:
                 row = f"coopkit, {run.name}" if name == OWN else name
                 errors.setdefault(row, {})[size] = entry["minus_one_to_one"]
     others = [row for row in errors if not row.startswith("coopkit")]
+    if not others:
+        return list(old)
     best = {size: min(errors[row][size] for row in others) for size in SIZES}
     headings = ["restored by"]
     for size in SIZES:
@@ -223,15 +226,30 @@ def restored(runs: list[Path], old: Sequence[str]) -> list[str]:
 
 
 def errors_in(row: str) -> tuple[str, dict[int, float]]:
-    """Return the method of a row of Table 1, and its errors."""
-    method, *cells = row.strip("| ").split(" | ")
-    return method, {size: float(cells[2 * place]) for place, size in enumerate(SIZES)}
+    """Return the method of a row of Table 1, and its errors, of which four digits are kept."""
+    method, *cells = (cell.strip() for cell in row.split("|")[1:-1])
+    known = zip(SIZES, cells[::2], strict=True)
+    return method, {size: float(error) for size, error in known if error}
 
 
 def updated(old: Sequence[str], new: Sequence[str]) -> list[str]:
     """Return the lines of a table with the rows of new runs put in, by the names of the runs."""
     heading, rows = list(new[:2]), {row.split(" | ")[0]: row for row in [*old[2:], *new[2:]]}
     return [*heading, *sorted(rows.values())]
+
+
+def lines_at(text: str, mark: str) -> list[str]:
+    """Return the lines of the page between the marks of a table."""
+    return (
+        text.partition(f"<!-- {mark} -->\n")[2].partition(f"<!-- end of {mark} -->")[0].splitlines()
+    )
+
+
+def put(text: str, mark: str, lines: Sequence[str]) -> str:
+    """Return the page with other lines between the marks of a table."""
+    before, opening, rest = text.partition(f"<!-- {mark} -->\n")
+    _, closing, after = rest.partition(f"<!-- end of {mark} -->")
+    return "".join([before, opening, *(f"{line}\n" for line in lines), closing, after])
 
 
 @click.command()
@@ -241,15 +259,10 @@ def main(runs: tuple[Path, ...]) -> None:
 
     Rows of other runs, and of Table 1 those of other methods, stay.
     """
-    text = PAGE.read_text(encoding="utf-8")
-    tables = {"runs": runs_table, "claims": claims, "pictures": pictures}
-    for mark in (*tables, "table 1"):
-        opening, closing = f"<!-- {mark} -->\n", f"<!-- end of {mark} -->"
-        before, _, rest = text.partition(opening)
-        old, _, after = rest.partition(closing)
-        lines, chosen = old.splitlines(), list(runs)
-        rows = updated(lines, tables[mark](chosen)) if mark in tables else restored(chosen, lines)
-        text = before + opening + "\n".join(rows) + "\n" + closing + after
+    text, chosen = PAGE.read_text(encoding="utf-8"), list(runs)
+    for mark, write in {"runs": runs_table, "claims": claims, "pictures": pictures}.items():
+        text = put(text, mark, updated(lines_at(text, mark), write(chosen)))
+    text = put(text, "table 1", restored(chosen, lines_at(text, "table 1")))
     PAGE.write_text(text, encoding="utf-8")
 
 
