@@ -8,14 +8,11 @@ import pytest
 from PIL import Image
 
 from coopkit.recipe import Recipe
-from coopkit.sheets import GAP, LEAST_CELL, TITLE
 from coopkit.training import run
 
 TINY = Path(__file__).parents[1] / "tiny"
 
 Call = Callable[..., tuple[int, str, str]]
-Pixels = "np.typing.NDArray[np.uint8]"
-Cells = Callable[[Path, int], list[Pixels]]
 
 
 @pytest.fixture(scope="session")
@@ -45,17 +42,3 @@ def call(call: Call, request: pytest.FixtureRequest) -> Call:
         return folder / str(argument)[1:]
 
     return lambda *arguments: call(*map(beside, arguments))
-
-
-@pytest.fixture
-def cells() -> Cells:
-    """Return a function that reads a sheet of signals of 8×8: those of its topmost row."""
-
-    def read(sheet: Path, count: int) -> list[Pixels]:
-        """Return those that stand first, one colour of each."""
-        with Image.open(sheet) as image:
-            shown = np.asarray(image)[TITLE : TITLE + LEAST_CELL, :, 0]
-        width = LEAST_CELL + GAP
-        return [shown[::16, k * width : k * width + LEAST_CELL : 16] for k in range(count)]
-
-    return read

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from cli.pictures import cells, size
 from PIL import Image
 
 from coopkit.cli.results import FORMATS
@@ -16,14 +17,8 @@ from coopkit.tasks.reconstruct import reconstruct
 from coopkit.tasks.trained import load
 
 Call = Callable[..., tuple[int, str, str]]
-Cells = Callable[[Path, int], list["np.typing.NDArray[np.uint8]"]]
 
 pytestmark = pytest.mark.usefixtures("runs")
-
-
-def size(path: Path) -> tuple[int, int]:
-    with Image.open(path) as image:
-        return image.size
 
 
 def test_sample_writes_single_files(call: Call, tmp_path: Path):
@@ -140,9 +135,7 @@ def test_interpolate_between_images(call: Call, tmp_path: Path):
     assert (tmp_path / "two.png").is_file()
 
 
-def test_interpolate_goes_from_the_first_image_to_the_last(
-    call: Call, tmp_path: Path, runs: Path, cells: Cells
-):
+def test_interpolate_goes_from_the_first_image_to_the_last(call: Call, tmp_path: Path, runs: Path):
     pair = load(runs / "generator")
     files = [runs / "images" / f"{name}.png" for name in ("1", "0")]
     signals = torch.cat([read_given(pair, file).signals for file in files])

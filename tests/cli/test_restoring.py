@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cli.pictures import cells, size
 from PIL import Image
 
 from coopkit.tasks.complete import CompletionSettings, complete
@@ -17,14 +18,8 @@ from coopkit.tasks.reconstruct import reconstruct
 from coopkit.tasks.trained import load
 
 Call = Callable[..., tuple[int, str, str]]
-Cells = Callable[[Path, int], list["np.typing.NDArray[np.uint8]"]]
 
 pytestmark = pytest.mark.usefixtures("runs")
-
-
-def size(path: Path) -> tuple[int, int]:
-    with Image.open(path) as image:
-        return image.size
 
 
 def test_images_are_named_by_where_they_are(call: Call, tmp_path: Path, runs: Path):
@@ -112,7 +107,7 @@ def test_one_chain_has_no_uncertainty(call: Call, tmp_path: Path):
     assert not (tmp_path / "i" / "uncertainty").exists()
 
 
-def test_what_is_occluded_is_shown_grey(call: Call, tmp_path: Path, runs: Path, cells: Cells):
+def test_what_is_occluded_is_shown_grey(call: Call, tmp_path: Path, runs: Path):
     arguments = ("--images", "@images", "--mask", "3", "--steps", "1", "--out", "i")
     assert call("inpaint", "@cooperative", *arguments)[0] == 0
     pair = load(runs / "cooperative")

@@ -40,7 +40,7 @@ from coopkit.watchers.files import read_metrics
 
 TINY = Path(__file__).parents[1] / "tiny"
 FEW = ["data.resize=fit", "run.iterations=3"]
-STARTED = [
+SMALL = [
     "data.source=coffee",
     "data.crop=random",
     "data.crops=8",
@@ -50,6 +50,9 @@ STARTED = [
     "run.chains=3",
     "run.observed=4",
     "generator.filters=[4, 4, 4]",
+]
+STARTED = [
+    *SMALL,
     "generator.latent_size=3",
     "generator.start.iterations=2",
     "generator.start.observed=4",
@@ -58,7 +61,7 @@ TRAININGS = {
     **{name: (str(TINY / f"{name}.toml"), FEW) for name in ("descriptor", "generator")},
     "cooperative": (str(TINY / "cooperative.toml"), FEW),
     "face": ("face", STARTED),
-    "texture-small": ("texture-small", [*STARTED[:8], "generator.filters=[4, 4, 4]"]),
+    "texture-small": ("texture-small", SMALL),
     **{
         name: (str(TINY / "cooperative.toml"), [*FEW, f'revision.sampler="{name}"'])
         for name in ("hmc", "mala", "parallel-tempering", "underdamped-langevin")
