@@ -4,6 +4,7 @@ Source: Karras, Aila, Laine and Lehtinen, "Progressive growing of GANs for impro
 stability, and variation", 2018, section 5.
 """
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -88,8 +89,15 @@ def sliced_wasserstein(a: Tensor, b: Tensor, directions: Tensor) -> Tensor:
         b: (n, d), as many.
         directions: (d, directions), of length 1 each.
     """
-    ordered = [torch.sort(points @ directions, dim=0).values for points in (a, b)]
-    return (ordered[0] - ordered[1]).abs().mean()
+    first, second = (ordered(directions.T @ points.T) for points in (a, b))
+    return (first - second).abs().mean()
+
+
+def ordered(rows: Tensor) -> Tensor:
+    """Return rows in ascending order; numpy sorts on a CPU several times as fast as torch."""
+    if rows.device.type == "cpu":
+        return torch.from_numpy(np.sort(rows.numpy(), axis=-1))
+    return torch.sort(rows).values
 
 
 def check_sets(*sets: Tensor) -> None:
