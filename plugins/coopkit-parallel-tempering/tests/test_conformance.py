@@ -30,11 +30,7 @@ def test_conformance(check):
     check()
 
 
-@conformance(
-    True,
-    ParallelTempering(replicas=2, hottest=2.0, settle=SETTLING),
-    ParallelTempering(replicas=3, hottest=2.5, swap_every=2, settle=SETTLING),
-)
+@conformance(True, ParallelTempering(replicas=3, hottest=2.5, swap_every=2, settle=SETTLING))
 def test_conformance_of_the_bias(check):
     """From replicas that have settled: those that have not push the coldest off its law."""
     check()
