@@ -73,6 +73,23 @@ def test_no_entry_of_a_step_exceeds_the_cap(size, cap, seed):
     assert cosine.item() == pytest.approx(1.0, abs=1e-5)
 
 
+def test_over_a_run_a_weight_travels_the_sum_of_rate_times_cap_over_one_less_momentum():
+    """As far if its gradient is at the cap and keeps its sign, but for the velocity's first steps.
+
+    These lack cap · m^t / (1 − m) in step t = 1, 2, ...
+    """
+    rates = [0.02 * 0.01 ** (t / 99) for t in range(100)]
+    weight, momentum, cap = nn.Parameter(torch.zeros(1, dtype=torch.float64)), 0.5, 0.05
+    optimizer = CappedMomentum([weight], lr=rates[0], cap=cap, momentum=momentum)
+    for rate in rates:
+        optimizer.param_groups[0]["lr"] = rate
+        weight.grad = torch.full_like(weight, -1e6)
+        optimizer.step()
+    farthest = sum(rates) * cap / (1 - momentum)
+    lacking = sum(rate * momentum ** (t + 1) for t, rate in enumerate(rates)) * cap / (1 - momentum)
+    assert weight.item() == pytest.approx(farthest - lacking, rel=1e-12)
+
+
 def test_a_zero_gradient_moves_nothing_and_a_missing_one_is_skipped():
     moved, skipped = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(3))
     moved.grad = torch.zeros(3)
