@@ -42,7 +42,7 @@ class RecipeError(CoopkitError):
 
 
 class DivergedError(CoopkitError):
-    """A monitored quantity is no longer finite.
+    """A monitored quantity is no longer finite, or farther out than any image.
 
     Attributes:
         iteration: the learning iteration t at which it was seen.

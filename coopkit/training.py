@@ -26,6 +26,7 @@ from coopkit.building import (
 )
 from coopkit.checkpoint import CHECKPOINTS, list_checkpoints, load_checkpoint
 from coopkit.data import Images, load_images
+from coopkit.divergence import ADVICE, left, too_far
 from coopkit.errors import DivergedError, RecipeError
 from coopkit.fast import Preparation
 from coopkit.folder import FAST_FILE, START, check_folder, clear_run
@@ -43,18 +44,6 @@ from coopkit.watchers.files import Records
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-
-ADVICE = {
-    "descriptor": "The descriptor has become too strong for its chains: try a smaller "
-    "descriptor.optimizer.lr or cap, or a smaller revision.step_size.",
-    "generator": "Try a smaller generator.optimizer.lr or cap, a smaller inference.step_size, or "
-    "a larger generator.noise_std.",
-    "start": "Try a smaller generator.start.optimizer.lr or cap, a smaller "
-    "generator.start.inference.step_size, or a larger generator.noise_std.",
-    "cooperative": "The descriptor has become too strong for its chains: try a smaller "
-    "descriptor.optimizer.lr or cap, a smaller revision.step_size, or more reconstruction.updates.",
-}
-"""What to try when a run of an algorithm diverges, or one that [generator.start] has come first."""
 
 
 @attrs.define(eq=False)
@@ -109,7 +98,7 @@ class Run:
         """Do one learning iteration.
 
         Raises:
-            DivergedError: a figure is infinite or not a number.
+            DivergedError: a figure is infinite or not a number, or revision has left the images.
         """
         t = self.iteration
         for kind, learner in self.learners.items():
@@ -128,7 +117,7 @@ class Run:
         return iteration
 
     def read(self, figures: dict[str, Tensor]) -> dict[str, float]:
-        """Bring the figures of all processes to the host, once, and refuse what is not finite.
+        """Bring the figures of all processes to the host, once, and refuse what has diverged.
 
         Where the loss is scaled (fp16) a gradient may overflow: the scaler skips that update.
         """
@@ -137,16 +126,20 @@ class Run:
         values = self.accelerator.reduce(stacked, reduction="mean").tolist()
         for name, value in zip(figures, values, strict=True):
             skipped = self.accelerator.scaler is not None and name.endswith("gradient_norm")
-            if not (math.isfinite(value) or skipped):
+            if too_far(name, value, self.reference_std) or not (math.isfinite(value) or skipped):
                 raise self.diverged(self.iteration + 1, name, value)
         return dict(zip(figures, values, strict=True))
 
+    @property
+    def reference_std(self) -> float:
+        """s of the descriptor; infinity where there is none."""
+        return self.learners["descriptor"].std if "descriptor" in self.learners else math.inf
+
     def diverged(self, iteration: int, quantity: str, value: float) -> DivergedError:
-        """Return the error for a value that is not finite, with what to try and what is left."""
+        """Return the error for a value that says so, with what to try and what is left."""
         places = list_checkpoints(self.folder / CHECKPOINTS)
-        left = f"The last good checkpoint is {places[-1]}." if places else "No checkpoint was made."
-        advice = f"{ADVICE['start' if self.is_start else self.recipe.algorithm]} {left}"
-        return DivergedError(iteration, quantity, value, advice)
+        advice = ADVICE["start" if self.is_start else self.recipe.algorithm]
+        return DivergedError(iteration, quantity, value, f"{advice} {left(value, places)}")
 
 
 def run(

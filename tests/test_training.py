@@ -1,4 +1,5 @@
 import json
+import math
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from coopkit import hookimpl
 from coopkit.builtin.layers import NONLINEARITIES
 from coopkit.checkpoint import Checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
 from coopkit.data import load_images
+from coopkit.divergence import too_far
 from coopkit.errors import DivergedError, PluginError, RecipeError, RunError
 from coopkit.iterations import Iteration
 from coopkit.recipe import Recipe
@@ -296,6 +298,32 @@ def test_divergence_stops_with_what_to_try_and_keeps_the_last_good_checkpoint(tm
         f"The last good checkpoint is {list_checkpoints(tmp_path / 'checkpoints')[-1]}" in message
     )
     assert all(torch.isfinite(w).all() for n in kept.networks.values() for w in n.values())
+
+
+def test_a_revision_that_leaves_the_images_is_divergence_though_it_is_finite(tmp_path: Path):
+    delta = 'revision.step_size={schedule="piecewise", values=[0.002, 3.0], boundaries=[2]}'
+    once = ("revision.steps=1", "run.checkpoint_every=1")
+    with pytest.raises(DivergedError) as caught:
+        run(tiny("cooperative", delta, *once), tmp_path)
+    assert (caught.value.iteration, caught.value.quantity) == (3, "revised_minus_initial")
+    assert [line["iteration"] for line in metrics(tmp_path)] == [1, 2]
+    assert "smaller revision.step_size" in str(caught.value)
+    left = f"The last checkpoint is {tmp_path / 'checkpoints' / '00000002'}; the sheets show "
+    assert left in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reference_std", "diverged"),
+    [
+        ("revised_minus_initial", 2.01, 0.016, True),
+        ("revised_minus_initial", 1.99, 0.016, False),
+        ("revised_minus_initial", 2.01, 3.0, False),
+        ("revised_minus_initial", 2.01, math.inf, False),
+        ("energy_revised", 1e9, 0.016, False),
+    ],
+)
+def test_no_two_images_are_farther_apart(name, value, reference_std, diverged):
+    assert too_far(name, value, reference_std) == diverged
 
 
 def test_divergence_of_the_generator_alone_is_about_the_generator(tmp_path: Path):

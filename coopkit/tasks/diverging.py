@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from coopkit.derivatives import Function
+from coopkit.divergence import RANGE
 from coopkit.interfaces import Shape
 from coopkit.targets import InferenceTarget
 
@@ -14,8 +15,6 @@ UNLIKELY = 14.0
 
 PROBES = 4
 TIMES = 10.0
-RANGE = 2.0
-"""How far two images in [−1, 1] are apart in an entry, at most."""
 
 
 def farthest_latents(

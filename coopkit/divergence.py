@@ -1,0 +1,42 @@
+"""When a run has diverged, and what to try then."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+ADVICE = {
+    "descriptor": "The descriptor has become too strong for its chains: try a smaller "
+    "descriptor.optimizer.lr or cap, or a smaller revision.step_size.",
+    "generator": "Try a smaller generator.optimizer.lr or cap, a smaller inference.step_size, or "
+    "a larger generator.noise_std.",
+    "start": "Try a smaller generator.start.optimizer.lr or cap, a smaller "
+    "generator.start.inference.step_size, or a larger generator.noise_std.",
+    "cooperative": "The descriptor has become too strong for its chains: try a smaller "
+    "descriptor.optimizer.lr or cap, a smaller revision.step_size, or more reconstruction.updates.",
+}
+"""What to try when a run of an algorithm diverges, or one that [generator.start] has come first."""
+
+RANGE = 2.0
+"""How far two images in [−1, 1] are apart in an entry, at most."""
+
+
+def too_far(name: str, value: float, reference_std: float) -> bool:
+    """Whether a figure is the distance of S2 from S1, and larger than any of two images.
+
+    f has then become so steep that each step leads out of the images; it does not come back.
+
+    Args:
+        name: of the figure.
+        value: a mean absolute difference per entry, in the units of the signal.
+        reference_std: s, in these units: where it is larger, chains may move as far.
+    """
+    return name == "revised_minus_initial" and value > max(RANGE, reference_std)
+
+
+def left(value: float, checkpoints: Sequence[Path]) -> str:
+    """Say which checkpoint is left of a run that diverged."""
+    if not checkpoints:
+        return "No checkpoint was made."
+    if math.isfinite(value):
+        return f"The last checkpoint is {checkpoints[-1]}; the sheets show whether it is good."
+    return f"The last good checkpoint is {checkpoints[-1]}."
