@@ -21,22 +21,25 @@ RANGE = 2.0
 
 
 def too_far(name: str, value: float, reference_std: float) -> bool:
-    """Whether a figure is the distance of S2 from S1, and larger than any of two images.
+    """Whether a figure is the distance of S2 from S1, and larger than that of any two images.
 
-    f has then become so steep that each step leads out of the images; it does not come back.
+    f has then become so steep that each step leads out of the images; it does not come back. It is
+    a mean over all chains, and of one revision: chains that go astray slowly are not seen.
 
     Args:
         name: of the figure.
         value: a mean absolute difference per entry, in the units of the signal.
-        reference_std: s, in these units: where it is larger, chains may move as far.
+        reference_std: s, in these units; draws of N(0, s²I) are 1.13 s apart.
     """
-    return name == "revised_minus_initial" and value > max(RANGE, reference_std)
+    spread = reference_std if reference_std < math.inf else 0.0
+    return name == "revised_minus_initial" and value > RANGE + 2 * spread
 
 
-def left(value: float, checkpoints: Sequence[Path]) -> str:
-    """Say which checkpoint is left of a run that diverged."""
+def what_is_left(checkpoints: Sequence[Path]) -> str:
+    """Say what there is to go on with."""
     if not checkpoints:
         return "No checkpoint was made."
-    if math.isfinite(value):
-        return f"The last checkpoint is {checkpoints[-1]}; the sheets show whether it is good."
-    return f"The last good checkpoint is {checkpoints[-1]}."
+    return (
+        f"The last checkpoint is {checkpoints[-1]}; metrics.jsonl shows whether the run was still "
+        "sound there. With other settings it begins anew."
+    )

@@ -26,7 +26,7 @@ from coopkit.building import (
 )
 from coopkit.checkpoint import CHECKPOINTS, list_checkpoints, load_checkpoint
 from coopkit.data import Images, load_images
-from coopkit.divergence import ADVICE, left, too_far
+from coopkit.divergence import ADVICE, too_far, what_is_left
 from coopkit.errors import DivergedError, RecipeError
 from coopkit.fast import Preparation
 from coopkit.folder import FAST_FILE, START, check_folder, clear_run
@@ -98,7 +98,8 @@ class Run:
         """Do one learning iteration.
 
         Raises:
-            DivergedError: a figure is infinite or not a number, or revision has left the images.
+            DivergedError: a figure is infinite or not a number, or a revision went farther than
+                images are apart.
         """
         t = self.iteration
         for kind, learner in self.learners.items():
@@ -132,14 +133,15 @@ class Run:
 
     @property
     def reference_std(self) -> float:
-        """s of the descriptor; infinity where there is none."""
+        """s of the descriptor; infinity where there is none, or no reference."""
         return self.learners["descriptor"].std if "descriptor" in self.learners else math.inf
 
     def diverged(self, iteration: int, quantity: str, value: float) -> DivergedError:
         """Return the error for a value that says so, with what to try and what is left."""
-        places = list_checkpoints(self.folder / CHECKPOINTS)
+        reason = ["No two images are so far apart."] if math.isfinite(value) else []
         advice = ADVICE["start" if self.is_start else self.recipe.algorithm]
-        return DivergedError(iteration, quantity, value, f"{advice} {left(value, places)}")
+        left = what_is_left(list_checkpoints(self.folder / CHECKPOINTS))
+        return DivergedError(iteration, quantity, value, " ".join([*reason, advice, left]))
 
 
 def run(

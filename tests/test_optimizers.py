@@ -19,6 +19,7 @@ from coopkit.optimizers import (
     apply_settings,
     output_positions,
 )
+from coopkit.recipe import Recipe
 
 TABLE = Capped(
     lr=0.1, cap=0.05, momentum=0.7, weight_decay=0.2, bias_rate=3.0, layer_rates=(1.0, 0.5)
@@ -88,6 +89,27 @@ def test_over_a_run_a_weight_travels_the_sum_of_rate_times_cap_over_one_less_mom
     farthest = sum(rates) * cap / (1 - momentum)
     lacking = sum(rate * momentum ** (t + 1) for t, rate in enumerate(rates)) * cap / (1 - momentum)
     assert weight.item() == pytest.approx(farthest - lacking, rel=1e-12)
+
+
+@settings(deadline=None, max_examples=20)
+@given(seed=st.integers(0, 2**32), momentum=st.floats(0, 0.95))
+def test_whatever_the_gradients_a_weight_travels_no_farther(seed, momentum):
+    rng, rates = torch.Generator().manual_seed(seed), (0.1, 0.05, 0.2, 0.01)
+    weight = nn.Parameter(torch.zeros(50, dtype=torch.float64))
+    optimizer = CappedMomentum([weight], lr=1.0, cap=0.05, momentum=momentum)
+    for rate in rates:
+        optimizer.param_groups[0]["lr"] = rate
+        weight.grad = 100 * torch.randn(50, generator=rng, dtype=torch.float64)
+        optimizer.step()
+    assert 0 < weight.abs().max().item() <= sum(rates) * 0.05 / (1 - momentum)
+
+
+@pytest.mark.parametrize(("recipe", "farthest"), [("quickstart", 0.18), ("texture", 0.22)])
+def test_how_far_weights_travel_in_packaged_recipes_is_what_the_docs_say(recipe, farthest):
+    read = Recipe.read(recipe)
+    tables = [read.descriptor.optimizer.at(t) for t in range(read.run.iterations)]
+    travelled = sum(table.lr * table.cap / (1 - table.momentum) for table in tables)
+    assert travelled == pytest.approx(farthest, abs=0.005)
 
 
 def test_a_zero_gradient_moves_nothing_and_a_missing_one_is_skipped():

@@ -89,7 +89,7 @@ def image_statistics(image: Tensor) -> Tensor:
     filters = oriented(height, width, SCALES, ORIENTATIONS).to(padded.device)
     waves = fft.ifft2(fft.fft2(padded) * filters)
     magnitudes = power(waves).sqrt()
-    groups = {"energy": energies(waves, even)}
+    groups = {"energy": energies(magnitudes, even)}
     groups |= moments(magnitudes)
     groups |= correlations(magnitudes)
     groups["phase"] = phases(waves)
@@ -120,9 +120,9 @@ def standardised(magnitudes: Tensor) -> Tensor:
     return (magnitudes - magnitudes.mean((-2, -1), keepdim=True)) / (spread + tiny)
 
 
-def energies(waves: Tensor, even: Tensor) -> Tensor:
+def energies(magnitudes: Tensor, even: Tensor) -> Tensor:
     """Return the root of each band's share of the energy, (scales · orientations,)."""
-    share = power(inner(waves)).mean((-2, -1)) / (even.square().mean() + 1e-12)
+    share = inner(magnitudes).square().mean((-2, -1)) / (even.square().mean() + 1e-12)
     return share.sqrt().flatten()
 
 

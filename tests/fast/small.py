@@ -1,14 +1,16 @@
 """A small descriptor, and the ways that its layers can be made to take."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import attrs
 from torch import nn
 
 from coopkit.builtin import TextureDescriptor
+from coopkit.builtin.layers import Normalization
 
 WAYS = ("direct", "phases", "toom-cook 2", "toom-cook 3")
+NORMALIZATIONS = get_args(Normalization)
 CHAINS = 3
 
 HE = {"weight_std": "he", "last_std": "he", "reference_std": 0.7}

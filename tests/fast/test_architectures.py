@@ -7,7 +7,7 @@ from typing import Any, get_args, get_type_hints
 import attrs
 import pytest
 import torch
-from fast.small import CHAINS, HE, WAYS
+from fast.small import CHAINS, HE, NORMALIZATIONS, WAYS
 from torch import Tensor, nn
 
 from coopkit.builtin import (
@@ -22,13 +22,13 @@ from coopkit.builtin import (
     TextureGenerator,
 )
 from coopkit.builtin.generators import TopDownGenerator
-from coopkit.builtin.layers import Nonlinearity, Normalization, Padding
+from coopkit.builtin.layers import Nonlinearity, Padding
 from coopkit.derivatives import gradient, pull
 from coopkit.fast import Preparation
 from coopkit.interfaces import Shape, Target
 from coopkit.targets import Freeze, InferenceTarget, RevisionTarget, frozen
 
-NONLINEARITIES, NORMALIZATIONS = get_args(Nonlinearity), get_args(Normalization)
+NONLINEARITIES = get_args(Nonlinearity)
 PADDINGS = get_args(Padding)
 UPSAMPLINGS = get_args(get_type_hints(TopDownGenerator)["upsampling"])
 DESCRIPTORS: list[tuple[Any, Shape]] = [

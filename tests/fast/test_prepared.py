@@ -3,23 +3,17 @@
 import gc
 from collections.abc import Callable
 from itertools import product
-from typing import get_args
 
 import pytest
 import torch
-from fast.small import CHAINS, SHAPE, WAYS, texture
+from fast.small import CHAINS, NORMALIZATIONS, SHAPE, WAYS, texture
 from torch import Tensor, nn
 
-from coopkit.builtin import (
-    Langevin,
-)
-from coopkit.builtin.layers import Normalization
+from coopkit.builtin import Langevin
 from coopkit.derivatives import gradient, pull
 from coopkit.fast import Preparation
 from coopkit.sampling import sample_chains
 from coopkit.targets import RevisionTarget, frozen
-
-NORMALIZATIONS = get_args(Normalization)
 
 
 @pytest.mark.parametrize("way", WAYS)
