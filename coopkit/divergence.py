@@ -31,8 +31,12 @@ def too_far(name: str, value: float, reference_std: float) -> bool:
         value: a mean absolute difference per entry, in the units of the signal.
         reference_std: s, in these units; draws of N(0, s²I) are 1.13 s apart.
     """
-    spread = reference_std if reference_std < math.inf else 0.0
-    return name == "revised_minus_initial" and value > RANGE + 2 * spread
+    return name == "revised_minus_initial" and value > RANGE + 2 * spread_of(reference_std)
+
+
+def spread_of(reference_std: float) -> float:
+    """Return s, or 0 where there is no reference, which is s = ∞."""
+    return reference_std if reference_std < math.inf else 0.0
 
 
 def what_is_left(checkpoints: Sequence[Path]) -> str:

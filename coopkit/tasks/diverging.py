@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from coopkit.derivatives import Function
-from coopkit.divergence import RANGE
+from coopkit.divergence import RANGE, spread_of
 from coopkit.interfaces import Shape
 from coopkit.targets import InferenceTarget
 
@@ -59,7 +59,7 @@ def outside(signals: Tensor, reference_std: float) -> bool:
         signals: (n, ...), n ≥ 1, in the units of training.
         reference_std: s, in the units of the signal; infinity where there is no reference.
     """
-    limit = TIMES * max(RANGE, reference_std if reference_std < math.inf else 0.0)
+    limit = TIMES * max(RANGE, spread_of(reference_std))
     return not (float(signals.amin()) >= -limit and float(signals.amax()) <= limit)
 
 

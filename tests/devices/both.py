@@ -53,7 +53,7 @@ SMALL = [
     "generator.filters=[4, 4, 4]",
 ]
 EVEN = ["descriptor.optimizer.eps=1e4", "generator.optimizer.eps=1.0"]
-"""So that Adam does not move weights of tiny gradients, which are rounding, as far as all others."""
+"""So that Adam does not move weights whose gradients are rounding as far as all others."""
 
 STARTED = [
     *SMALL,
