@@ -14,8 +14,10 @@ from typing import Any
 import attrs
 import click
 import torch
+from einops import reduce
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from coopkit.data import Images, load_images, load_whole, to_signals
 from coopkit.folder import START, differences
@@ -39,6 +41,8 @@ TEXTURES, OTHERS = 4, 10
 """Signals shown of a texture, as large as its photograph, and of anything else."""
 COPY = 0.5
 """What is nearer to a photograph than this, in distances between photographs, would show it."""
+ALIKE = 0.85
+"""What correlates more with a photograph, in grey at half the size, would show it, too."""
 PHOTOGRAPHS = 1024
 """Photographs whose distances from each other are computed, at most."""
 SIZES = (20, 30, 40)
@@ -181,7 +185,19 @@ def no_copies(drawn: Tensor, images: Images) -> Tensor:
     photographs = to_signals(images.pixels)
     apart = nearest_others(evenly(photographs, PHOTOGRAPHS)).distance.median()
     both = torch.cat([photographs, photographs.flip(-1)])
-    return drawn[nearest(drawn, both).distance >= COPY * apart]
+    far = nearest(drawn, both).distance >= COPY * apart
+    alike = (outlines(drawn) @ outlines(both).T).amax(1)
+    return drawn[far & (alike <= ALIKE)]
+
+
+def outlines(images: Tensor) -> Tensor:
+    """Return images in grey at half the size, each as a row of mean 0 and length 1.
+
+    Noise, other light and other colours, which part a copy from its photograph, hardly count.
+    """
+    halves = "n c (h two) (w too) -> n (h w)"
+    grey = reduce(images, halves, "mean", two=2, too=2)
+    return normalize(grey - grey.mean(1, keepdim=True))
 
 
 def number(value: float | None) -> str:
