@@ -41,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
+        say("coopkit: stopped")
         sys.exit(130)
     except CoopkitError as error:
         say(f"coopkit: {error}")

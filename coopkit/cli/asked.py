@@ -67,7 +67,7 @@ def gathered(name: str, kind: Any, options: Sequence[Any]) -> Callable[[Command]
 class ChainOptions:
     """What is asked of chains from given images; None where it was left out."""
 
-    steps: int
+    steps: int | None
     chains: int
     step_size: float | None
     noise_std: float | None = None
@@ -91,7 +91,8 @@ class ChainOptions:
                 f"--step-size {self.step_size:g} is unstable for every generator; give one of "
                 f"{LARGEST:g} at most, or none for one that suits"
             )
-        return InferenceSettings(**attrs.asdict(self))
+        asked = attrs.asdict(self, filter=lambda _, value: value is not None)
+        return InferenceSettings(**asked)
 
     def completion(self) -> "CompletionSettings":
         """Return how occluded pixels are drawn from the descriptor."""
@@ -115,7 +116,6 @@ def inference_options(chains: int, used: str) -> Callable[[Command], Command]:
             click.option(
                 "--steps",
                 type=click.IntRange(min=0),
-                default=1000,
                 help="Langevin steps of each chain; 1000 if left out.",
             ),
             click.option("--chains", type=click.IntRange(min=1), default=chains, help=counted),

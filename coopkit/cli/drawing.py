@@ -66,7 +66,11 @@ class Size(click.ParamType[tuple[int, int]]):
 )
 @click.option("--files", type=Path, metavar="DIR", help="A folder for one picture of each signal.")
 @click.option("--size", type=Size(), help="Pixels, 512 or 256x512, of textures; as in training.")
-@click.option("--steps", type=click.IntRange(min=0), help="Revision steps; as in training.")
+@click.option(
+    "--steps",
+    type=click.IntRange(min=0),
+    help="Revision steps; as in training. Many more lead off.",
+)
 @seed_option
 @device_option
 @prior_option
@@ -146,7 +150,11 @@ def save_each(panels: Mapping[str, "Tensor"], mean: float, folder: Path) -> None
     help="The picture to write; paths.png if left out.",
 )
 @click.option("--gif", type=Path, help="A moving picture to write, there and back.")
-@click.option("--steps", type=click.IntRange(min=0), help="Revision steps; as in training.")
+@click.option(
+    "--steps",
+    type=click.IntRange(min=0),
+    help="Revision steps; as in training. Many more lead off.",
+)
 @seed_option
 @device_option
 @prior_option
@@ -162,6 +170,8 @@ def interpolate(
     **how: Any,
 ) -> None:
     """Draw what lies between latents of the generator of RUN, with and without revision."""
+    import torch
+
     from coopkit.sheets import draw_sheet, save_frames, save_image
     from coopkit.tasks.interpolate import interpolate as draw
     from coopkit.tasks.interpolate import random_ends
@@ -194,7 +204,7 @@ def interpolate(
     if len(first) > shown:
         say(f"it shows the first {shown} of {counted(len(first), 'path')}; ask for fewer with -n")
     if gif is not None:
-        moving = panels.get("revised", drawn.initial)[:shown]
+        moving = torch.cat([panel[:shown] for panel in panels.values()], dim=-1)
         save_frames([moving[:, frame] for frame in range(frames)], trained.mean, gif)
         say(f"wrote {gif}")
 

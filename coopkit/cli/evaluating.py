@@ -187,7 +187,7 @@ def energy(
     """Rank given images by their energy under the descriptor of RUN, the highest first.
 
     A high energy says that the descriptor finds an image unlikely. Blurred, flat and smooth images
-    have low energies, also where they are unlike all that the run has seen: look at both ends.
+    often have low energies, though unlike all that the run has seen: look at both ends.
 
     With --against, the area under the receiver operating characteristic says how well energy and
     auto-encoder residual (26) tell the images of the second folder from those of the first.

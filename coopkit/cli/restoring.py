@@ -99,7 +99,8 @@ def reconstruct(
     "--by",
     type=click.Choice(["generator", "descriptor"]),
     default="generator",
-    help="Which network restores; the descriptor does what the command complete does.",
+    help="Which network restores; the descriptor does what the command complete does, with its "
+    "number of steps.",
 )
 def inpaint(
     asked: OcclusionOptions,
@@ -150,8 +151,7 @@ def inpaint(
 @click.option(
     "--steps",
     type=click.IntRange(min=1),
-    default=1000,
-    help="Revision steps of each chain; 1000 if left out.",
+    help="Revision steps of each chain; as in training if left out.",
 )
 @click.option(
     "--chains",
@@ -160,10 +160,14 @@ def inpaint(
     help="Of each image; 1 if left out. The mean completes.",
 )
 @click.option("--step-size", type=POSITIVE, help="δ of revision; as in training if left out.")
-def complete(asked: OcclusionOptions, steps: int, chains: int, step_size: float | None) -> None:
+def complete(
+    asked: OcclusionOptions, steps: int | None, chains: int, step_size: float | None
+) -> None:
     """Complete given images by the descriptor of RUN: chains on the occluded pixels only.
 
-    The observed pixels are held fixed (the associative memory of the paper's appendix 9.1).
+    The observed pixels are held fixed (the associative memory of the paper's appendix 9.1); the
+    chains begin at a smooth fill of the hole. A descriptor learns what a few steps do: hundreds
+    lead away from images.
     """
     restore(asked, "complete", by_descriptor(ChainOptions(steps, chains, step_size)))
 

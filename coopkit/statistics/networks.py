@@ -106,7 +106,7 @@ def load_network(
         reason = str(error).strip().partition("\n")[0]
         raise DataError(
             f"{path} holds no network that torch.jit.load (or, if its name ends in .pt2, "
-            f"torch.export.load) can read: {reason}"
+            f"torch.export.load) can read; weights alone, a state_dict, are none: {reason}"
         ) from error
     return FeatureNetwork(forward, size, values, device)
 

@@ -3,11 +3,11 @@
 import attrs
 import torch
 from attrs.validators import ge, gt, optional
-from einops import rearrange
+from einops import rearrange, repeat
 from torch import Tensor
 
 from coopkit.errors import RunError
-from coopkit.inpainting.methods import check_batch
+from coopkit.inpainting.methods import METHODS, check_batch
 from coopkit.interfaces import Target
 from coopkit.targets import MaskedTarget, RevisionTarget
 from coopkit.tasks.arguments import check_signals
@@ -22,7 +22,8 @@ class CompletionSettings:
     """How occluded pixels are drawn from the descriptor.
 
     Attributes:
-        steps: l_D, of each chain.
+        steps: l_D, of each chain; as in training if left out. f has learnt where revisions of that
+            length lead: many times as many steps lead away from images.
         chains: of each signal.
         step_size: δ of the sampler of D1, in the units of the signal, from which it tunes anew; as
             in training, with what it has tuned, if left out.
@@ -30,7 +31,7 @@ class CompletionSettings:
             at.
     """
 
-    steps: int = attrs.field(default=1000, validator=ge(0))
+    steps: int | None = attrs.field(default=None, validator=optional(ge(0)))
     chains: int = attrs.field(default=1, validator=ge(1))
     step_size: float | None = attrs.field(default=None, validator=optional(gt(0)))
     batch: int = attrs.field(default=64, validator=ge(1))
@@ -54,8 +55,8 @@ def complete(
             is not read.
         holes: (n, height, width), boolean, True where a pixel is occluded.
         settings: the defaults if left out.
-        start: what stands in the holes at first, (n, chains, channels, height, width); draws of the
-            reference N(0, s²I) if left out.
+        start: what stands in the holes at first, (n, chains, channels, height, width); ∇² = 0 from
+            the border inwards if left out.
         seed: of all randomness.
         watch: told how far it is.
 
@@ -65,7 +66,8 @@ def complete(
     Raises:
         RunError: the run has no descriptor, its sampler has no step size to set, or the chains
             diverged: they are not finite, or ten times as far out as images and the reference.
-        ValueError: the signals do not fit the run, or holes or start do not fit the signals.
+        ValueError: the signals do not fit the run, holes or start do not fit the signals, or a hole
+            covers a whole image.
     """
     check_signals(trained, signals, any_size=True)
     check_batch(signals, holes)
@@ -79,8 +81,8 @@ def complete(
     rng = stream(seed, "completion", trained.device)
     free = rearrange(holes, "n h w -> n 1 h w").to(signals.device)
     if start is None:
-        start = torch.randn((len(signals), *shape), generator=rng, device=signals.device)
-        start *= std if std < float("inf") else 1.0
+        smooth = METHODS["springs"](signals, holes, seed)
+        start = repeat(smooth, "n ... -> n chains ...", chains=every)
     begin = torch.where(free[:, None], start, signals[:, None]).flatten(0, 1)
 
     def target_of(rows: slice) -> Target:
@@ -89,7 +91,8 @@ def complete(
 
     kept = trained.tuned if settings.step_size is None else None
     doing = "revising occluded pixels"
-    chains = Chains(sampler, settings.steps, settings.batch, watch, doing, kept)
+    steps = trained.settings.revision_steps if settings.steps is None else settings.steps
+    chains = Chains(sampler, steps, settings.batch, watch, doing, kept)
     ends = chains.ends(begin, target_of, rng)
     if outside(ends, std):
         raise RunError("the revision of occluded pixels diverged; try a smaller step size")

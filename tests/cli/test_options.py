@@ -109,7 +109,7 @@ def test_interpolate_draws_what_the_function_draws(
 
 
 @pytest.mark.parametrize("revised", [True, False])
-def test_the_moving_picture_shows_what_the_descriptor_revised(
+def test_the_moving_picture_shows_paths_before_and_after_revision(
     call: Call, runs: Path, revised: bool
 ):
     name, steps = ("cooperative", 60) if revised else ("generator", None)
@@ -118,7 +118,13 @@ def test_the_moving_picture_shows_what_the_descriptor_revised(
     arguments = ("-n", 2, "--frames", 3, "--gif", "p.gif")
     assert call("interpolate", runs / name, *arguments, *asked)[0] == 0
     drawn = interpolate(trained, *random_ends(trained, 2), 3, steps=steps)
-    panels = [drawn.revised, drawn.initial] if revised else [drawn.initial]
+    panels = [drawn.initial]
+    if revised:
+        panels = [
+            torch.cat([drawn.initial, drawn.revised], dim=-1),
+            torch.cat([drawn.initial, drawn.initial], dim=-1),
+            torch.cat([drawn.revised, drawn.initial], dim=-1),
+        ]
     with Image.open("p.gif") as moving:
         for frame in range(3):
             moving.seek(frame)

@@ -127,18 +127,27 @@ def test_completion_has_the_conditional_law_of_the_descriptor(
         assert ((own[:, hole].T.cov() - law) / spread.sqrt()).abs().max() < 5
 
 
-def test_completion_starts_at_the_reference_or_where_it_is_told(
+def test_completion_starts_at_a_smooth_fill_or_where_it_is_told(
     pair: Trained, signals: Tensor, holes: Tensor
 ):
-    settings = CompletionSettings(steps=0, chains=500)
-    begun = complete(linear_pair(0.5, 0.2), signals, holes, settings)
-    inside = begun[holes[:, None, None].expand_as(begun)]
-    assert float(inside.std()) == pytest.approx(0.2, rel=0.05)
-    flat = complete(linear_pair(0.5, float("inf")), signals, holes, settings)
-    assert float(flat[holes[:, None, None].expand_as(flat)].std()) == pytest.approx(1, rel=0.05)
+    settings = CompletionSettings(steps=0, chains=2)
+    occluded = signals.masked_fill(holes[:, None], torch.nan)
+    begun = complete(pair, occluded, holes, settings)
+    smooth = METHODS["springs"](signals, holes, 0)
+    assert begun.equal(torch.stack([smooth, smooth], dim=1))
     start = torch.full((3, 2, *SHAPE), 0.7)
-    told = complete(pair, signals, holes, CompletionSettings(steps=0, chains=2), start=start)
+    told = complete(pair, signals, holes, settings, start=start)
     assert told.equal(restored_by(signals, holes, start).chains)
+
+
+def test_completion_takes_as_many_steps_as_training(pair: Trained, signals: Tensor, holes: Tensor):
+    steps = pair.settings.revision_steps
+    drawn = {
+        count: complete(pair, signals, holes, CompletionSettings(steps=count))
+        for count in (None, steps, steps + 1)
+    }
+    assert drawn[None].equal(drawn[steps])
+    assert not drawn[None].equal(drawn[steps + 1])
 
 
 def test_revision_after_inference_moves_the_hole_towards_the_descriptor(
