@@ -132,7 +132,8 @@ def build_learner(
         plain = table.optimizer.at(0).build(network, torch.zeros(1, *entry))
     except ValueError as error:
         raise RecipeError("recipe", [f"{kind}.optimizer does not fit: {error}"]) from error
-    if preparation is not None:
+    # Each process would measure for itself, and those that are joined need one order.
+    if preparation is not None and accelerator.num_processes == 1:
         rows = recipe.run.chains + (recipe.run.observed if descriptor else 0)
         x = torch.zeros(1, *entry, device=accelerator.device).expand(rows, *entry)
         with seeded(0, accelerator.device):

@@ -49,7 +49,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     place = folder / f"{checkpoint.iteration:08d}"
-    if place.exists():
+    if place in list_checkpoints(folder):
         return place
     writing = folder / f"{TEMPORARY}{place.name}"
     try:
@@ -57,6 +57,8 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
     except (OSError, SafetensorError) as error:
         shutil.rmtree(writing, ignore_errors=True)
         raise RunError(f"the checkpoint {place} cannot be written: {error}") from error
+    if place.exists():
+        shutil.rmtree(place)
     writing.rename(place)
     for old in list_checkpoints(folder)[:-keep]:
         removing = folder / f"{TEMPORARY}{old.name}"

@@ -13,7 +13,9 @@ SEEN = "seen"
 
 
 def remember(memory: Memory, purpose: str, kept: Kept | None) -> None:
-    """Put what a sampler kept into a memory, under "purpose.part.name"."""
+    """Put what a sampler kept into a memory, under "purpose.part.name", and nothing of before."""
+    for place in [place for place in memory if place.startswith(f"{purpose}.")]:
+        del memory[place]
     for part, tensors in attrs.asdict(kept or Kept(), recurse=False).items():
         for name, value in tensors.items():
             memory[f"{purpose}.{part}.{name}"] = value

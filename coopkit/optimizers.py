@@ -81,7 +81,9 @@ class CappedMomentum(Optimizer):
         gradient *= (group["cap"] / gradient.abs().max()).clamp(max=1.0)
         gradient += group["weight_decay"] * parameter
         state = self.state[parameter]
-        velocity = state.setdefault("velocity", torch.zeros_like(parameter))
+        if "velocity" not in state:
+            state["velocity"] = torch.zeros_like(parameter)
+        velocity = state["velocity"]
         velocity.mul_(group["momentum"]).add_(gradient)
         parameter.sub_(velocity, alpha=group["lr"] * group["rate"])
 

@@ -5,7 +5,7 @@ broken is left out and said so in `Registry.problems`; the others still load.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.metadata import Distribution, EntryPoint, distributions
 from typing import Any
@@ -106,14 +106,14 @@ def entry_points() -> Iterator[tuple[EntryPoint, Distribution]]:
                 yield point, dist
 
 
-def watching(modules: tuple[object, ...], watchers: tuple[object, ...]) -> pluggy.HookRelay:
-    """Return the hooks of one run: those of the plugins, then those of its own watchers.
+def watching(watchers: Iterable[object]) -> pluggy.HookRelay:
+    """Return the hooks of one run, of whose watchers the last is called first.
 
     Raises:
         PluginError: a watcher's hook does not match its specification.
     """
     manager = new_manager()
-    for module in (*modules, *watchers):
+    for module in watchers:
         try:
             manager.register(module)
             manager.check_pending()

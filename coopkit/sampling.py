@@ -87,12 +87,13 @@ def walk_chains(
     Args:
         sampler: any sampler.
         target: what to sample from.
-        start: where the chains are; not modified.
+        start: where the chains are; neither modified nor differentiated.
         steps: how many, 0 or more.
         rng: the source of all randomness, on the device of the chains.
         kept: of an earlier call. What was tuned is used again whatever the number of chains; for
             new chains leave out what belonged to the old ones.
     """
+    start = start.detach()
     if steps == 0:
         return Walk(start.clone(), kept=kept)
     state = begin_chains(sampler, target, start, kept)

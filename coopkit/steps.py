@@ -187,7 +187,7 @@ def shift_density(
         backward: how to accumulate gradients.
     """
     optimizer.zero_grad(set_to_none=True)
-    f = descriptor(torch.cat([observed, revised]))
+    f = descriptor(torch.cat([observed, revised]).detach())
     f_observed, f_revised = (part.mean() for part in f.split([len(observed), len(revised)]))
     backward(f_revised - f_observed)
     norm = gradient_norm(optimizer)
@@ -221,6 +221,7 @@ def reconstruct(
         freeze: turns the generator into a function of the latents alone, for S3.
     """
     norms: list[Tensor] = []
+    latents, signals = latents.detach(), signals.detach()
     for _ in range(updates):
         optimizer.zero_grad(set_to_none=True)
         error = squared_norm(signals - generator(latents)).mean()

@@ -171,7 +171,7 @@ def run(
     """
     if not isinstance(recipe, Recipe):
         recipe = Recipe.read(recipe)
-    watching((), tuple(watchers))  # refuses an unusable one while the old run is still there
+    watching(watchers)  # refuses an unusable one while the old run is still there
     training = prepare(recipe, Path(folder), resume, overwrite)
     training.accelerator.wait_for_everyone()
     if overwrite and training.is_main:
@@ -233,7 +233,8 @@ def prepare_start(recipe: Recipe, training: Run, resume: bool, overwrite: bool) 
 
 def learn(training: Run, received: list[signal.Signals], watchers: Sequence[object]) -> None:
     """Do the iterations that are left, or as many as there are before a signal."""
-    hooks = watching(registry().modules, (*file_watchers(), *watchers))
+    # Files first: what a watcher of a user raises then costs no checkpoint.
+    hooks = watching([*registry().modules, *watchers, *file_watchers()])
     try:
         hooks.run_started(run=training)
         while not training.finished and not stop_asked(training, received):

@@ -63,6 +63,14 @@ def test_leftover_of_a_killed_writer_is_ignored_and_removed(tmp_path: Path):
     assert not leftover.exists()
 
 
+def test_what_is_left_of_a_checkpoint_gives_way_to_a_whole_one(tmp_path: Path):
+    place = save_checkpoint(tmp_path, checkpoint(), keep=1)
+    (place / "state.json").unlink()
+    assert list_checkpoints(tmp_path) == []
+    assert save_checkpoint(tmp_path, checkpoint(), keep=1) == place
+    assert list_checkpoints(tmp_path) == [place]
+
+
 def test_nothing_stands_in_place_before_it_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -137,6 +137,19 @@ def test_a_sampler_that_keeps_nothing_leaves_nothing_in_memory():
     assert recall_rows(memory, "inference", torch.tensor([0])) is None
 
 
+def test_what_is_kept_no_longer_is_forgotten():
+    memory: dict[str, Tensor] = {"revisions.tuned.size": torch.ones(1)}
+    remember(
+        memory, "revision", Kept(tuned={"size": torch.ones(1)}, chains={"speed": torch.ones(1)})
+    )
+    remember(memory, "revision", Kept(chains={"speed": torch.ones(1)}))
+    found = recall(memory, "revision")
+    assert found is not None
+    assert (list(found.chains), list(found.tuned)) == (["speed"], [])
+    remember(memory, "revision", Kept())
+    assert list(memory) == ["revisions.tuned.size"]
+
+
 @pytest.mark.parametrize("name", ["speed", "a.name.with.dots"])
 def test_memory_gives_back_what_it_was_given(name):
     memory = {"chains": torch.zeros(2), "inference.chains.other": torch.ones(2)}

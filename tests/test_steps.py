@@ -91,6 +91,24 @@ def test_sampling_steps_leave_network_and_global_stream_alone(rng):
     assert all(weight.grad is None for weight in [*generator.parameters(), descriptor.weight])
 
 
+def test_no_gradient_passes_from_one_step_to_the_next(rng):
+    """S2 drawn from g(X) with its graph teaches g as S2 without it does, not itself."""
+    updates = []
+    for draft in (lambda g, x: g(x), lambda g, x: g(x).detach()):
+        torch.manual_seed(0)
+        generator, descriptor, x = nn.Linear(2, 3), Plane(3), torch.randn(5, 2)
+        revised = revise(descriptor, 1.0, Langevin(), draft(generator, x), 2, stream(1)).revised
+        assert not revised.requires_grad
+        graph = revised + draft(generator, x) - draft(generator, x).detach()
+        latents = infer(generator, 0.3, Langevin(), graph[:, :2], graph, 0, rng).latents
+        assert not latents.requires_grad
+        reconstruct(generator, plain_descent(generator), x, graph, 1.0)
+        shift_density(descriptor, plain_descent(descriptor), revised, graph)
+        updates.append([generator.weight.detach().clone(), descriptor.weight.detach().clone()])
+    for one, other in zip(*updates, strict=True):
+        assert one.equal(other)
+
+
 def test_d1_is_langevin_revision_of_equation_6(seed):
     descriptor, y, delta = Plane(3), torch.randn(5, 3), 0.2
     rng, by_hand = stream(seed), y

@@ -20,6 +20,7 @@ from coopkit.errors import DivergedError, PluginError, RecipeError, RunError
 from coopkit.iterations import Iteration
 from coopkit.recipe import Recipe
 from coopkit.training import Run, build_run, run
+from coopkit.watchers.files import read_metrics
 
 TINY = Path(__file__).parent / "tiny"
 NETWORKS = {
@@ -247,6 +248,36 @@ def test_watchers_are_told_of_a_failure(tmp_path: Path):
     with pytest.raises(OSError, match="no disk"):
         run(tiny(), tmp_path, watchers=[diary, Fails()])
     assert diary.calls[-1] == ("finished", True)
+
+
+def test_files_are_written_before_watchers_are_called(tmp_path: Path):
+    @attrs.define
+    class Reads:
+        lines: list[int] = attrs.field(factory=list)
+
+        @hookimpl
+        def run_started(self, run: Run) -> None:
+            assert (run.folder / "recipe.toml").is_file()
+
+        @hookimpl
+        def iteration_finished(self, run: Run, iteration: Iteration) -> None:
+            self.lines.append(len(read_metrics(run.folder)))
+
+    reads = Reads()
+    run(tiny(), tmp_path, watchers=[reads])
+    assert reads.lines == [1, 2, 3, 4]
+
+
+def test_a_watcher_that_fails_costs_no_checkpoint(tmp_path: Path):
+    @attrs.define
+    class Fails:
+        @hookimpl
+        def run_finished(self, run: Run) -> None:
+            raise OSError("no network")
+
+    with pytest.raises(OSError, match="no network"):
+        run(tiny(), tmp_path, watchers=[Fails(), StopAt(2)])
+    assert newest(tmp_path).iteration == 2
 
 
 def test_watcher_with_a_misspelt_hook_is_refused(tmp_path: Path):
