@@ -128,6 +128,7 @@ def build_learner(
     network = build_network(recipe, kind, shape)
     descriptor = kind == "descriptor"
     entry = shape if descriptor else table.architecture.latent_shape(shape)
+    check_values(network, kind, entry, () if descriptor else shape)
     try:
         plain = table.optimizer.at(0).build(network, torch.zeros(1, *entry))
     except ValueError as error:
@@ -145,6 +146,19 @@ def build_learner(
     backward = backward_through(accelerator, optimizer)
     freeze = preparation or frozen
     return Learner(network, optimizer, std, trained, backward, freeze, precise)
+
+
+def check_values(network: nn.Module, kind: str, entry: Shape, value: Shape) -> None:
+    """Refuse a network whose values have another shape than one f, or one signal, of each chain.
+
+    Raises:
+        RecipeError: saying which shape they have and which they should have.
+    """
+    with torch.no_grad():
+        found = tuple(frozen(network)(torch.zeros(2, *entry)).shape)
+    if found != (2, *value):
+        problem = f"{kind}.architecture gives {found} for two chains; it must give {(2, *value)}"
+        raise RecipeError("recipe", [problem])
 
 
 def backward_through(

@@ -102,8 +102,9 @@ def test_no_gradient_passes_from_one_step_to_the_next(rng):
         graph = revised + draft(generator, x) - draft(generator, x).detach()
         latents = infer(generator, 0.3, Langevin(), graph[:, :2], graph, 0, rng).latents
         assert not latents.requires_grad
-        reconstruct(generator, plain_descent(generator), x, graph, 1.0)
         shift_density(descriptor, plain_descent(descriptor), revised, graph)
+        assert generator.weight.grad is None
+        reconstruct(generator, plain_descent(generator), x, graph, 1.0)
         updates.append([generator.weight.detach().clone(), descriptor.weight.detach().clone()])
     for one, other in zip(*updates, strict=True):
         assert one.equal(other)

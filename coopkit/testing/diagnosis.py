@@ -64,9 +64,11 @@ def likeliest_mistakes(results: Sequence[Result], most: int = 3) -> list[Diagnos
 
     By Bayes' rule from the measured kill probabilities, as if the checks failed independently of
     each other, and from the two factors that one step measures. A mistake that none of the failed
-    checks catches is left out; a pattern that no known one leaves is attributed to the nearest.
+    checks catches is left out; a pattern that no known one leaves is attributed to the nearest. An
+    error that ended a check says itself what is wrong, and is no part of a pattern.
     """
-    seen = {found.check: found for found in results if found.status in ("passed", "failed")}
+    measured = [found for found in results if not found.raised]
+    seen = {found.check: found for found in measured if found.status in ("passed", "failed")}
     failed = {name for name, found in seen.items() if found.status == "failed"}
     mistakes = [mistake for mistake in known_mistakes() if failed & set(mistake.kills)]
     if not mistakes:

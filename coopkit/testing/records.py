@@ -84,6 +84,11 @@ class Result:
     source: str
 
     @property
+    def raised(self) -> bool:
+        """Whether an error ended the check before anything was measured."""
+        return self.status != "not applicable" and self.stages == 0
+
+    @property
     def passed(self) -> bool:
         """Whether nothing speaks against the sampler that was not expected to."""
         return self.status not in ("failed", "unexpected pass")

@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import attrs
 import pytest
 
 from coopkit.testing import Result, diagnosis, likeliest_mistakes
@@ -35,6 +36,13 @@ def mistakes(monkeypatch: pytest.MonkeyPatch) -> list[Mistake]:
     known = [STREAM, NOISE, HALF]
     monkeypatch.setattr(diagnosis, "known_mistakes", lambda: known)
     return known
+
+
+def test_checks_that_an_error_ended_are_no_pattern(mistakes: list[Mistake]):
+    crashed = attrs.evolve(result("global-stream", "failed"), stages=0)
+    assert likeliest_mistakes([crashed]) == []
+    found = likeliest_mistakes([crashed, result("noise", "failed")])
+    assert [each.mistake for each in found] == [NOISE.name]
 
 
 def test_nothing_is_diagnosed_where_nothing_failed(mistakes: list[Mistake]):
