@@ -209,6 +209,10 @@ def check_class(kind: str, cls: type[Any]) -> None:
     required = {name for name in vars(INTERFACES[kind]) if not name.startswith("_")}
     if missing := sorted(required - members):
         raise PluginError(f"{label} it has no {', '.join(missing)}")
+    if hidden := [field.name for field in attrs.fields(cls) if field.alias != field.name]:
+        raise PluginError(f"{label} its field {hidden[0]!r} is no key; take the underscore away")
+    if hidden := [field.name for field in attrs.fields(cls) if not field.init]:
+        raise PluginError(f"{label} its field {hidden[0]!r} cannot be set; make it a property")
     if taken := sorted(RESERVED[kind] & set(fields)):
         raise PluginError(f"{label} its field {taken[0]!r} is a key of the recipe's own table")
 

@@ -41,6 +41,9 @@ def draw_sheet(
     font = ImageFont.load_default(16)
     widths = [max(g.shape[1], ceil(font.getlength(t)) + 2 * GAP) for t, g in grids.items()]
     width = sum(widths) + 3 * GAP * (len(grids) - 1)
+    small = ImageFont.load_default(12)
+    if caption:
+        width = max(width, ceil(small.getlength(caption)) + 2 * GAP)
     bottom = TITLE + max(grid.shape[0] for grid in grids.values())
     height = bottom + (CAPTION if caption else 0)
     sheet = Image.new("RGB", (width, height), (PAPER,) * 3)
@@ -50,7 +53,7 @@ def draw_sheet(
         draw.text((left + GAP, 4), title, fill=(0, 0, 0), font=font)
         sheet.paste(Image.fromarray(grid), (left, TITLE))
         left += room + 3 * GAP
-    draw.text((GAP, bottom), caption, fill=(0, 0, 0), font=ImageFont.load_default(12))
+    draw.text((GAP, bottom), caption, fill=(0, 0, 0), font=small)
     return sheet
 
 

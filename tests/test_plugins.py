@@ -137,6 +137,14 @@ BROKEN = {
         SAMPLER.replace("patience: float = 1.0", "steps: int = 1"),
         f"{STAY} its field 'steps' is a key of the recipe's own table",
     ),
+    "a private field": (
+        SAMPLER.replace("patience: float", "_patience: float"),
+        f"{STAY} its field '_patience' is no key; take the underscore away",
+    ),
+    "a field that cannot be set": (
+        SAMPLER.replace("patience: float = 1.0", "patience: float = attrs.field(init=False)"),
+        f"{STAY} its field 'patience' cannot be set; make it a property",
+    ),
     "a type that is nowhere": (
         SAMPLER.replace("patience: float", "patience: 'Nowhere'"),
         f"{STAY} the type of a field cannot be found: name 'Nowhere' is not defined",

@@ -104,6 +104,15 @@ def test_a_caption_stands_below_the_panels():
     assert below.min() < 128
 
 
+def test_a_caption_longer_than_the_panels_has_room():
+    panels = {"one": torch.zeros(1, 1, 8, 8)}
+    short, long = (draw_sheet(panels, mean=0.0, caption="figure " * n) for n in (20, 40))
+    below = np.asarray(long)[-CAPTION:, short.width :]
+    assert long.width > 1.8 * short.width
+    assert below.min() < 128
+    assert (below[:, -2:] > 250).all()
+
+
 def test_the_samplers_own_figures_are_told_apart_by_their_dot():
     figures = {"energy_initial": 1.0, "revision.acceptance": 0.57349, "inference.swaps": 12345.0}
     assert in_words(own_figures(figures)) == "revision.acceptance 0.573  inference.swaps 1.23e+04"
