@@ -29,7 +29,8 @@ def revise_signals(
         rng: the source of all randomness, on the device of the pair.
         steps: l_D; as in training if left out.
         kept: what the sampler of D1 kept of earlier chains.
-        chunk: signals at a time, which bounds the memory; by their size if left out.
+        chunk: signals at a time, which bounds the memory; by their size if left out. With others
+            each signal has other noise.
         watch: told how far it is.
 
     Raises:

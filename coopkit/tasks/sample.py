@@ -43,7 +43,8 @@ def sample(
         n: how many.
         seed: of all randomness.
         steps: l_D; as in training if left out.
-        chunk: signals drawn at a time, which bounds the memory; by their size if left out.
+        chunk: signals drawn at a time, which bounds the memory; by their size if left out. S1 is
+            the same whatever the chunk, S2 another draw, because chains share a stream of noise.
         size: height and width, in pixels; as in training if left out. A texture can be of any
             size, from a larger grid of latents.
         watch: told how far it is.
