@@ -50,6 +50,13 @@ class Size(click.ParamType[tuple[int, int]]):
         return sides[0], sides[-1]
 
 
+steps_option = click.option(
+    "--steps",
+    type=click.IntRange(min=0),
+    help="Revision steps; as in training. Many more lead off.",
+)
+
+
 @click.command()
 @run_argument
 @click.option(
@@ -66,11 +73,7 @@ class Size(click.ParamType[tuple[int, int]]):
 )
 @click.option("--files", type=Path, metavar="DIR", help="A folder for one picture of each signal.")
 @click.option("--size", type=Size(), help="Pixels, 512 or 256x512, of textures; as in training.")
-@click.option(
-    "--steps",
-    type=click.IntRange(min=0),
-    help="Revision steps; as in training. Many more lead off.",
-)
+@steps_option
 @seed_option
 @device_option
 @prior_option
@@ -150,11 +153,7 @@ def save_each(panels: Mapping[str, "Tensor"], mean: float, folder: Path) -> None
     help="The picture to write; paths.png if left out.",
 )
 @click.option("--gif", type=Path, help="A moving picture to write, there and back.")
-@click.option(
-    "--steps",
-    type=click.IntRange(min=0),
-    help="Revision steps; as in training. Many more lead off.",
-)
+@steps_option
 @seed_option
 @device_option
 @prior_option
