@@ -33,7 +33,11 @@ class Target(ABC):
 
     @abstractmethod
     def log_prob(self, x: Tensor) -> Tensor:
-        """Return log p(x) + const for each chain: (chains, ...) to (chains,)."""
+        """Return log p(x) + const for each chain: (chains, ...) to (chains,).
+
+        Of the precision of x or a finer one: coopkit's own targets give float64 for float32 chains.
+        What a sampler computes of it must be of the type of x again before it moves them.
+        """
 
     def score(self, x: Tensor) -> Tensor:
         """Return ∇ log p(x), of the shape of x, detached; by autograd unless overridden."""

@@ -16,6 +16,7 @@ from torch.func import functional_call
 
 from coopkit.derivatives import Function, gradient, pull, value_and_pull
 from coopkit.interfaces import Target
+from coopkit.precision import total_of_squares
 
 
 def squared_norm(x: Tensor) -> Tensor:
@@ -76,7 +77,7 @@ class RevisionTarget(Target):
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Return −E(Y) of equation (25), (chains,)."""
-        return self.f(x) - squared_norm(x) / (2 * self.reference_std**2)
+        return self.f(x) - total_of_squares(x) / (2 * self.reference_std**2)
 
     def score(self, x: Tensor) -> Tensor:
         """Return ∂f/∂Y − Y/s², the bracket of equation (6) with its sign turned."""
@@ -87,7 +88,7 @@ class RevisionTarget(Target):
         """Return −E(Y) and ∂f/∂Y − Y/s² from one pass through f."""
         x = x.detach()
         f, slope = value_and_pull(self.f, x, torch.ones_like, lambda value: value)
-        log_prob = f - squared_norm(x) / (2 * self.reference_std**2)
+        log_prob = f - total_of_squares(x) / (2 * self.reference_std**2)
         return log_prob, torch.sub(slope, x, alpha=self.reference_std**-2)
 
     def energy(self, x: Tensor) -> Tensor:
@@ -117,7 +118,7 @@ class InferenceTarget(Target):
     def log_prob(self, x: Tensor) -> Tensor:
         """Return log p(X, Y) + const of equation (10), (chains,)."""
         error = self.squared_error(self.g(x), *self.known) / (2 * self.noise_std**2)
-        return -error - squared_norm(x) / 2
+        return -error - total_of_squares(x) / 2
 
     def score(self, x: Tensor) -> Tensor:
         """Return σ⁻² (Y − g(X)) ∂g/∂X − X, the gradient of equation (13)."""
@@ -128,7 +129,7 @@ class InferenceTarget(Target):
         """Return log p(X, Y) + const and σ⁻² (Y − g(X)) ∂g/∂X − X from one pass through g."""
         x = x.detach()
         off, slope = value_and_pull(self.g, x, self.error, self.squared_error, *self.known)
-        return -off / (2 * self.noise_std**2) - squared_norm(x) / 2, slope - x
+        return -off / (2 * self.noise_std**2) - total_of_squares(x) / 2, slope - x
 
     @property
     def known(self) -> tuple[Tensor, ...]:
@@ -143,7 +144,7 @@ class InferenceTarget(Target):
 
     def squared_error(self, drawn: Tensor, *known: Tensor) -> Tensor:
         """Return ‖Y − g(X)‖² over the known entries, (chains,)."""
-        return squared_norm(self.difference(drawn, *known))
+        return total_of_squares(self.difference(drawn, *known))
 
     def error(self, drawn: Tensor, *known: Tensor) -> Tensor:
         """Return (Y − g(X)) / σ², of the shape of Y, zero where Y is unknown."""

@@ -100,7 +100,8 @@ class DualAveraging:
         """
         t = (self.updates + 1).to(self.log_step.dtype)
         share = 1 / (t + T0)
-        shortfall = (1 - share) * self.shortfall + share * (wanted - acceptance)
+        short = wanted - acceptance.to(self.shortfall.dtype)
+        shortfall = (1 - share) * self.shortfall + share * short
         pulled = (t.sqrt() / GAMMA * shortfall).clamp(-FARTHEST, FARTHEST)
         log_step = self.origin - pulled
         weight = t**-KAPPA

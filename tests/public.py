@@ -18,6 +18,7 @@ MODULES = (
     "coopkit.hookspecs",
     "coopkit.targets",
     "coopkit.derivatives",
+    "coopkit.precision",
     "coopkit.sampling",
     "coopkit.steps",
     "coopkit.iterations",

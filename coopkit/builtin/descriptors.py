@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 import attrs
 import torch
 from attrs.validators import ge, gt
-from einops import rearrange, reduce
+from einops import rearrange
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -23,15 +23,19 @@ from coopkit.builtin.layers import (
     spread,
 )
 from coopkit.interfaces import Shape
+from coopkit.precision import total
 
 
 class ConvolutionalF(nn.Module):
     """f(Y) of a stack of convolutions, (chains, channels, height, width) to (chains,).
 
-    The sums that give f run in float32 whatever the precision of the convolutions.
+    The sums that give f run in `finest` whatever the precision of the convolutions: a sampler
+    accepts by differences that float32 has not. The fully connected units are summed before they
+    meet the convolutions, Σ_c (W_c · x + b_c) = (Σ_c W_c) · x + Σ_c b_c; hooks on their layer do
+    not fire.
     """
 
-    def __init__(self, features: nn.Module, top: nn.Module | None, scale: float) -> None:
+    def __init__(self, features: nn.Module, top: nn.Linear | None, scale: float) -> None:
         super().__init__()
         self.features = features
         self.top = top
@@ -41,11 +45,11 @@ class ConvolutionalF(nn.Module):
         """Return f of each chain."""
         features = self.features(signal)
         with torch.autocast(signal.device.type, enabled=False):
-            features = features.float()
-            if self.top is not None:
-                features = self.top(rearrange(features, "chains c h w -> chains (c h w)"))
-            total: Tensor = reduce(features, "chains ... -> chains", "sum")
-        return self.scale * total
+            if self.top is None:
+                return self.scale * total(features)
+            entries = rearrange(features.float(), "chains c h w -> chains (c h w)")
+            weights, biases = self.top.weight.sum(0), self.top.bias.sum()
+            return self.scale * (total(entries * weights) + biases)
 
 
 @attrs.frozen(kw_only=True)

@@ -122,7 +122,7 @@ class Hmc:
     def delta(self, state: HmcState) -> Tensor:
         """Return δ of each chain, (chains,); the same all along a trajectory."""
         if state.tuning is None:
-            return torch.full_like(state.log_prob, self.step_size)
+            return state.position.new_full((len(state.position),), self.step_size)
         return state.tuning.in_use(self.warmup)
 
     def tuned(
@@ -158,7 +158,6 @@ class Hmc:
         if self.warmup:
             tuning = DualAveraging.resumed(kept.tuned, self.step_size, position)
         x, (log_prob, score) = position.clone(), target.log_prob_and_score(position)
-        log_prob = log_prob.to(x.dtype)
         return HmcState(
             position=x,
             score=score,

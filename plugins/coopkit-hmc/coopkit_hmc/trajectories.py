@@ -44,7 +44,7 @@ class Moving:
         point: (chains, ...).
         momentum: (chains, ...).
         score: ∇ log p at the point, (chains, ...).
-        log_prob: log p + const at the point, (chains,).
+        log_prob: log p + const at the point, (chains,), as the target gives it.
     """
 
     point: Tensor
@@ -62,7 +62,7 @@ class Moving:
         momentum = self.momentum + delta / 2 * self.score
         point = self.point + delta * momentum
         log_prob, score = target.log_prob_and_score(point)
-        return Moving(point, momentum + delta / 2 * score, score, log_prob.to(point.dtype))
+        return Moving(point, momentum + delta / 2 * score, score, log_prob)
 
     def where(self, chosen: Tensor, other: "Moving") -> "Moving":
         """Return the points of the chains that are chosen, (chains,), and else those of another."""
@@ -82,7 +82,7 @@ class HmcState:
     Attributes:
         position: where the last accepted trajectory ended, (chains, ...), float32.
         score: ∇ log p at the position, (chains, ...).
-        log_prob: log p + const at the position, (chains,).
+        log_prob: log p + const at the position, (chains,), as the target gives it.
         moving: the point on the present trajectory.
         energy: ‖momentum‖²/2 − log p at the start of the present trajectory, (chains,).
         remaining: leapfrog steps to its end, (chains,), int64; at 0 a new one begins.

@@ -117,8 +117,9 @@ def test_mixed_precision_keeps_the_chains_in_float32(
 
     def watched(self: Any, target: Any, state: Any, rng: Any) -> Any:
         state = step(self, target, state, rng)
-        moving = (state.moving.point, state.moving.momentum, state.energy)
+        moving = (state.moving.point, state.moving.momentum)
         found = [state.position, state.score, *moving, *state.tuning.tensors().values()]
+        assert state.energy.dtype == state.log_prob.dtype == torch.float64
         types.update(value.dtype for value in found if value.is_floating_point())
         return state
 

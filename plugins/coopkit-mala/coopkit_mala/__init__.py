@@ -23,7 +23,7 @@ class MalaState:
     Attributes:
         position: (chains, ...), float32.
         score: ∇ log p at the position, (chains, ...).
-        log_prob: log p + const at the position, (chains,).
+        log_prob: log p + const at the position, (chains,), as the target gives it.
         accepted: how many proposals were accepted, (chains,).
         proposed: how many there were.
         tuning: of the step sizes; None without a warm-up.
@@ -94,7 +94,6 @@ class Mala:
         noise = self.temperature**0.5 * noise
         proposal = x + delta * (delta / 2 * state.score + noise)
         log_prob, score = target.log_prob_and_score(proposal)
-        log_prob = log_prob.to(x.dtype)
         back = noise + delta / 2 * (state.score + score)
         gain = log_prob - state.log_prob + squared_norm(noise) / 2 - squared_norm(back) / 2
         sound = (log_prob - squared_norm(back) / 2).isfinite() & all_finite(proposal)
@@ -112,7 +111,7 @@ class Mala:
     def delta(self, state: MalaState) -> Tensor:
         """Return δ of each chain, (chains,)."""
         if state.tuning is None:
-            return torch.full_like(state.log_prob, self.step_size)
+            return state.position.new_full((len(state.position),), self.step_size)
         return state.tuning.in_use(self.warmup)
 
     def tuned(
@@ -142,7 +141,7 @@ class Mala:
         return MalaState(
             position=position.clone(),
             score=score,
-            log_prob=log_prob.to(position.dtype),
+            log_prob=log_prob,
             accepted=torch.zeros(len(position), dtype=torch.int64, device=position.device),
             tuning=tuning,
         )

@@ -106,6 +106,17 @@ def test_the_state_is_right_at_its_position():
     assert state.proposed == 12
 
 
+def test_small_moves_of_whole_images_are_accepted():
+    """log p is of millions there, and its differences are far below one."""
+    x = torch.randn(4, 3, 64, 64, generator=stream(1)) / 2
+    target = RevisionTarget(lambda y: 0 * y.flatten(1).sum(1), 0.016)
+    assert (target.energy(x) > 1e6).all()
+    sampler = Mala(step_size=1e-6)
+    state = run_chains(sampler, target, sampler.init(target, x), 12, stream())
+    assert sampler.figures(state)["acceptance"].mean() > 0.99
+    assert state.position.dtype == torch.float32
+
+
 @pytest.mark.parametrize("part", ["log_prob", "score"])
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_what_is_not_finite_is_rejected(part: str, value: float):

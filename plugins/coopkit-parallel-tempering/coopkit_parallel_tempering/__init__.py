@@ -187,9 +187,9 @@ class ParallelTempering:
         """
         with torch.no_grad():
             log_p = rearrange([target.log_prob(x) for x in ladder], "k chains -> chains k")
-        cold = ladder.new_tensor([1 / temperature for temperature in self.temperatures])
-        log_ratio = -cold.diff() * log_p.to(ladder.dtype).diff()
-        return log_ratio.clamp(max=0).exp().nan_to_num(nan=0.0)
+        cold = log_p.new_tensor([1 / temperature for temperature in self.temperatures])
+        log_ratio = -cold.diff() * log_p.diff()
+        return log_ratio.clamp(max=0).exp().nan_to_num(nan=0.0).to(ladder.dtype)
 
     def swapped_order(
         self, probability: Tensor, clock: Tensor, due: Tensor, rng: torch.Generator

@@ -10,7 +10,7 @@ from torch import Tensor
 from coopkit import Target
 from coopkit.interfaces import Keeping, Kept, Reporting
 from coopkit.sampling import run_chains, sample_chains
-from coopkit.targets import MaskedTarget
+from coopkit.targets import MaskedTarget, RevisionTarget
 
 STILL = 1e-30
 """A step size that moves nothing, so that all there is are swaps."""
@@ -74,6 +74,20 @@ def test_swap_probability_by_hand():
     ladder = torch.tensor([2.0, math.sqrt(2.0), math.sqrt(12.0)])[:, None, None]
     found = sampler.swap_probability(Normal(), ladder)
     torch.testing.assert_close(found, torch.tensor([[1.0, math.exp(-0.25 * 5)]]))
+
+
+def test_swap_probability_of_whole_images():
+    """Two rungs at T = 1, 2 whose energies, of millions, are 1/4 apart: exp(−½ · ¼)."""
+    images = torch.randn(2, 3, 64, 64, generator=stream(1)) / 2
+    images[:, 0, 5, 7] = 0.5
+    lower = images.clone()
+    lower[:, 0, 5, 7] -= 0.016**2 / 2
+    target = RevisionTarget(lambda y: 0 * y.flatten(1).sum(1), 0.016)
+    assert (target.energy(images) > 1e6).all()
+    sampler = ParallelTempering(replicas=2, hottest=2.0)
+    found = sampler.swap_probability(target, torch.stack([lower, images]))
+    expected = torch.full((2, 1), math.exp(-0.125))
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=0)
 
 
 @pytest.mark.parametrize(("replicas", "hottest"), [(2, 3.0), (5, 10.0)])

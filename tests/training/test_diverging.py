@@ -1,0 +1,62 @@
+"""When a run has diverged, and what it says then."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from training.runs import metrics, newest, tiny
+
+from coopkit.checkpoint import list_checkpoints
+from coopkit.divergence import too_far
+from coopkit.errors import DivergedError
+from coopkit.training import run
+
+
+def test_divergence_stops_with_what_to_try_and_keeps_the_last_good_checkpoint(tmp_path: Path):
+    lr = 'descriptor.optimizer.lr={schedule="piecewise", values=[0.01, 1e38], boundaries=[2]}'
+    recipe = tiny("cooperative", lr, "run.checkpoint_every=1", "run.iterations=9")
+    with pytest.raises(DivergedError) as caught:
+        run(recipe, tmp_path)
+    message = str(caught.value)
+    assert caught.value.iteration == len(metrics(tmp_path)) + 1
+    assert f"iteration {caught.value.iteration}: {caught.value.quantity} is " in message
+    assert "try a smaller descriptor.optimizer.lr" in message
+    kept = newest(tmp_path)
+    assert f"The last checkpoint is {list_checkpoints(tmp_path / 'checkpoints')[-1]}; " in message
+    assert all(torch.isfinite(w).all() for n in kept.networks.values() for w in n.values())
+
+
+@pytest.mark.parametrize("algorithm", ["cooperative", "descriptor"])
+def test_a_revision_that_leaves_the_images_is_divergence_though_it_is_finite(
+    algorithm: str, tmp_path: Path
+):
+    delta = 'revision.step_size={schedule="piecewise", values=[0.002, 3.0], boundaries=[2]}'
+    once = ("revision.steps=1", "run.checkpoint_every=1")
+    with pytest.raises(DivergedError) as caught:
+        run(tiny(algorithm, delta, *once), tmp_path)
+    assert (caught.value.iteration, caught.value.quantity) == (3, "revised_minus_initial")
+    assert [line["iteration"] for line in metrics(tmp_path)] == [1, 2]
+    assert "smaller revision.step_size" in str(caught.value)
+    assert "No two images are so far apart. The descriptor has become" in str(caught.value)
+    assert f"The last checkpoint is {tmp_path / 'checkpoints' / '00000002'}; " in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reference_std", "diverged"),
+    [
+        ("revised_minus_initial", 2.04, 0.016, True),
+        ("revised_minus_initial", 2.02, 0.016, False),
+        ("revised_minus_initial", 7.9, 3.0, False),
+        ("revised_minus_initial", 8.1, 3.0, True),
+        ("revised_minus_initial", 2.01, math.inf, True),
+        ("energy_revised", 1e9, 0.016, False),
+    ],
+)
+def test_no_two_images_are_farther_apart(name, value, reference_std, diverged):
+    assert too_far(name, value, reference_std) == diverged
+
+
+def test_divergence_of_the_generator_alone_is_about_the_generator(tmp_path: Path):
+    with pytest.raises(DivergedError, match=r"smaller generator\.optimizer\.lr.*No checkpoint was"):
+        run(tiny("generator", "generator.optimizer.lr=1e38"), tmp_path)

@@ -1,0 +1,52 @@
+"""What decides a run: its recipe and its seed."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from training.runs import NETWORKS, TINY, assert_same_run, metrics, newest, tiny
+
+from coopkit.errors import RecipeError
+from coopkit.training import run
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_same_seed_same_bits_other_seed_others(tmp_path: Path, name: str):
+    for folder, seed in (("a", 5), ("b", 5), ("c", 6)):
+        run(tiny(name, f"seed={seed}", "run.iterations=2"), tmp_path / folder)
+    assert_same_run(tmp_path / "a", tmp_path / "b")
+    assert metrics(tmp_path / "a") != metrics(tmp_path / "c")
+    one, other = (newest(tmp_path / folder).training["streams"] for folder in ("a", "c"))
+    assert not (one == other).all(dim=1).any(), "each stream must follow the seed"
+
+
+def test_resolved_recipe_runs_to_the_same(tmp_path: Path):
+    run(TINY / "cooperative.toml", tmp_path / "a")
+    run(tmp_path / "a" / "recipe.toml", tmp_path / "b")
+    assert_same_run(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "a" / "recipe.toml").read_text() == (
+        tmp_path / "b" / "recipe.toml"
+    ).read_text()
+
+
+def test_overwrite_removes_the_run_and_nothing_else(tmp_path: Path):
+    run(tiny("cooperative", "run.iterations=3"), tmp_path / "out")
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    run(tiny("cooperative", "run.iterations=2"), tmp_path / "out", overwrite=True)
+    run(tiny("cooperative", "run.iterations=2"), tmp_path / "fresh")
+    assert_same_run(tmp_path / "out", tmp_path / "fresh")
+    assert not (tmp_path / "out" / "sheets" / "00000003.png").exists()
+    assert (tmp_path / "out" / "notes.txt").exists()
+
+
+def test_optimizer_that_does_not_fit_is_refused(tmp_path: Path):
+    if not hasattr(torch.optim, "Muon"):
+        pytest.skip("this torch has no Muon, which takes matrices only")
+    with pytest.raises(RecipeError, match=r"generator\.optimizer does not fit: Muon only supports"):
+        run(tiny("cooperative", 'generator.optimizer={name="Muon"}'), tmp_path)
+
+
+def test_residual_is_measured_when_asked(tmp_path: Path):
+    run(tiny(), tmp_path)
+    measured = ["autoencoder_residual" in line for line in metrics(tmp_path)]
+    assert measured == [True, False, True, False]

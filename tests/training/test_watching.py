@@ -1,0 +1,119 @@
+"""What a run tells its watchers, and when."""
+
+from pathlib import Path
+
+import attrs
+import pytest
+from training.runs import NETWORKS, StopAt, newest, tiny
+
+from coopkit import hookimpl
+from coopkit.errors import PluginError
+from coopkit.iterations import Iteration
+from coopkit.training import Run, run
+from coopkit.watchers.files import read_metrics
+
+
+@attrs.define
+class Diary:
+    """Notes the hooks that are called."""
+
+    calls: list[object] = attrs.field(factory=list)
+
+    @hookimpl
+    def run_started(self, run: Run) -> None:
+        self.calls.append(("started", run.iteration))
+
+    @hookimpl
+    def iteration_finished(self, run: Run, iteration: Iteration) -> None:
+        self.calls.append(run.iteration)
+
+    @hookimpl
+    def run_finished(self, run: Run) -> None:
+        self.calls.append(("finished", run.failed))
+
+
+def test_watchers_are_called_in_order(tmp_path: Path):
+    diary = Diary()
+    run(tiny(), tmp_path, watchers=[diary])
+    assert diary.calls == [("started", 0), 1, 2, 3, 4, ("finished", False)]
+    again = Diary()
+    run(tiny("cooperative", "run.iterations=5"), tmp_path, resume=True, watchers=[again])
+    assert again.calls == [("started", 4), 5, ("finished", False)]
+
+
+def test_watchers_are_told_of_a_failure(tmp_path: Path):
+    @attrs.define
+    class Fails:
+        @hookimpl
+        def run_started(self, run: Run) -> None:
+            raise OSError("no disk")
+
+    diary = Diary()
+    with pytest.raises(OSError, match="no disk"):
+        run(tiny(), tmp_path, watchers=[diary, Fails()])
+    assert diary.calls[-1] == ("finished", True)
+
+
+def test_files_are_written_before_watchers_are_called(tmp_path: Path):
+    @attrs.define
+    class Reads:
+        lines: list[int] = attrs.field(factory=list)
+
+        @hookimpl
+        def run_started(self, run: Run) -> None:
+            assert (run.folder / "recipe.toml").is_file()
+
+        @hookimpl
+        def iteration_finished(self, run: Run, iteration: Iteration) -> None:
+            self.lines.append(len(read_metrics(run.folder)))
+
+    reads = Reads()
+    run(tiny(), tmp_path, watchers=[reads])
+    assert reads.lines == [1, 2, 3, 4]
+
+
+def test_a_watcher_that_fails_costs_no_checkpoint(tmp_path: Path):
+    @attrs.define
+    class Fails:
+        @hookimpl
+        def run_finished(self, run: Run) -> None:
+            raise OSError("no network")
+
+    with pytest.raises(OSError, match="no network"):
+        run(tiny(), tmp_path, watchers=[Fails(), StopAt(2)])
+    assert newest(tmp_path).iteration == 2
+
+
+def test_watcher_with_a_misspelt_hook_is_refused(tmp_path: Path):
+    class Watcher:
+        @hookimpl
+        def iteration_finish(self, run: Run) -> None: ...
+
+    with pytest.raises(PluginError, match=r"Watcher.*is not usable.*iteration_finish"):
+        run(tiny(), tmp_path, watchers=[Watcher()])
+
+
+def test_watcher_without_a_hook_is_refused(tmp_path: Path):
+    with pytest.raises(PluginError, match="has no hook; mark one"):
+        run(tiny(), tmp_path, watchers=[object()])
+
+
+def test_all_four_kinds_of_signals_reach_the_watchers(tmp_path: Path):
+    seen: list[Iteration] = []
+
+    class Keep:
+        @hookimpl
+        def iteration_finished(self, run: Run, iteration: Iteration) -> None:
+            seen.append(iteration)
+
+    for name in NETWORKS:
+        run(tiny(name, "run.iterations=1"), tmp_path / name, watchers=[Keep()])
+    one, two, three = seen
+    assert (one.reconstructed, two.initial, two.revised) == (None, None, None)
+    shapes = {
+        three.observed.shape,
+        three.initial.shape,
+        three.revised.shape,
+        three.reconstructed.shape,
+    }
+    assert shapes == {(4, 1, 8, 8)}
