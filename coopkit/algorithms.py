@@ -65,7 +65,7 @@ class DescriptorAlgorithm:
         revised = revision.revised
         figures = shift(self.descriptor, batch.signals, chains, revised, settings.residual)
         figures |= told("revision", revision.figures)
-        self.memory["chains"] = revised
+        self.memory["chains"] = revised.contiguous()
         remember(self.memory, "revision", revision.kept)
         return Iteration(batch.signals, figures, initial=chains, revised=revised)
 

@@ -13,12 +13,15 @@ SEEN = "seen"
 
 
 def remember(memory: Memory, purpose: str, kept: Kept | None) -> None:
-    """Put what a sampler kept into a memory, under "purpose.part.name", and nothing of before."""
+    """Put what a sampler kept into a memory, under "purpose.part.name", and nothing of before.
+
+    In the order that a checkpoint gives back: sums depend on the order, and a resumed run on them.
+    """
     for place in [place for place in memory if place.startswith(f"{purpose}.")]:
         del memory[place]
     for part, tensors in attrs.asdict(kept or Kept(), recurse=False).items():
         for name, value in tensors.items():
-            memory[f"{purpose}.{part}.{name}"] = value
+            memory[f"{purpose}.{part}.{name}"] = value.contiguous()
 
 
 def recall(memory: Memory, purpose: str) -> Kept | None:

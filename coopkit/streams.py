@@ -10,6 +10,9 @@ from torch import Tensor
 class Order:
     """The order in which examples are seen: a new shuffle each epoch, a function of seed and t.
 
+    An epoch has whole batches only, so that none has an example twice; the examples that are left
+    over, others each time, wait for the next.
+
     Attributes:
         examples: how many there are.
         batch: how many each iteration sees; all of them where there are fewer.
@@ -25,16 +28,11 @@ class Order:
     def places(self, t: int) -> Tensor:
         """Return the places in the data set that iteration t observes, (batch,)."""
         size = min(self.batch, self.examples)
-        wanted = range(t * size, (t + 1) * size)
-        return torch.stack([self.place(position) for position in wanted])
-
-    def place(self, position: int) -> Tensor:
-        """Return the place at a position of the endless row of shuffled epochs."""
-        epoch, index = divmod(position, self.examples)
+        epoch, number = divmod(t, self.examples // size)
         if epoch != self._epoch:
             rng = torch.Generator().manual_seed(stream_seed(self.seed, "order", epoch))
             self._epoch, self._shuffle = epoch, torch.randperm(self.examples, generator=rng)
-        return self._shuffle[index]
+        return self._shuffle[number * size : (number + 1) * size]
 
 
 def stream_seed(seed: int, purpose: str, *numbers: int) -> int:

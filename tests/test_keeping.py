@@ -83,6 +83,25 @@ def test_algorithm_1_goes_on_with_all_that_was_kept(seed):
     assert torch.equal(algorithm.memory["revision.tuned.size"], torch.full((4,), 2.0))
 
 
+def test_what_outlives_an_iteration_is_in_the_order_of_a_checkpoint(seed):
+    """Sums of float32 depend on the order in memory, and so would a run that is resumed."""
+
+    class Crosswise(Roll):
+        def step(self, target: Target, state: Rolling, rng: torch.Generator) -> Rolling:
+            state = super().step(target, state, rng)
+            return attrs.evolve(state, position=state.position.T.contiguous().T)
+
+        def keep(self, state: Rolling) -> Kept:
+            return Kept(chains={"speed": state.speed}, tuned={"scores": state.position})
+
+    settings = Settings(revision=Crosswise(), revision_steps=2)
+    algorithm = DescriptorAlgorithm(learner(Sum()), STREAMS, {"chains": torch.zeros(4, 3)})
+    assert not algorithm.iterate(batch(0, 1), settings).revised.is_contiguous()
+    assert {"chains", "revision.tuned.scores"} < algorithm.memory.keys()
+    for name, value in algorithm.memory.items():
+        assert value.is_contiguous(), name
+
+
 def test_algorithm_2_keeps_for_each_example(seed):
     memory = {"latents": torch.zeros(6, 2)}
     algorithm = GeneratorAlgorithm(learner(nn.Linear(2, 3)), STREAMS, memory)

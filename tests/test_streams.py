@@ -11,14 +11,24 @@ from coopkit.streams import Order, stream_seed
     epochs=st.integers(1, 3),
     seed=st.integers(0),
 )
-def test_every_epoch_covers_every_example_once(examples: int, batch: int, epochs: int, seed: int):
+def test_no_example_comes_twice_in_an_epoch(examples: int, batch: int, epochs: int, seed: int):
     order = Order(examples, batch, seed)
     size = min(examples, batch)
-    iterations = -(-epochs * examples // size)
-    seen = torch.cat([order.places(t) for t in range(iterations)])
+    batches = examples // size
     for epoch in range(epochs):
-        part = seen[epoch * examples : (epoch + 1) * examples]
-        assert sorted(part.tolist()) == list(range(examples))
+        seen = torch.cat([order.places(epoch * batches + number) for number in range(batches)])
+        assert len(seen) == batches * size
+        assert len(seen.unique()) == len(seen)
+        assert set(seen.tolist()) <= set(range(examples))
+
+
+def test_every_example_comes_as_often_as_others():
+    """Of 7 examples, three in seven batches have each."""
+    order, batches = Order(7, 3, 0), 4000
+    counts = torch.cat([order.places(t) for t in range(batches)]).bincount(minlength=7)
+    share = 3 / 7
+    spread = (batches * share * (1 - share)) ** 0.5
+    assert ((counts - batches * share).abs() < 5 * spread).all()
 
 
 @given(t=st.integers(0, 200), seed=st.integers(0, 2**64))
