@@ -4,8 +4,7 @@ import atexit
 import copy
 import math
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +27,7 @@ from coopkit.recipe import Recipe
 from coopkit.sections import Network
 from coopkit.starting import unexpanded
 from coopkit.statistics.components import component_latents
-from coopkit.streams import stream_seed
+from coopkit.streams import seeded, stream_seed
 from coopkit.targets import frozen
 
 if TYPE_CHECKING:
@@ -60,17 +59,6 @@ def new_accelerator(recipe: Recipe) -> "Accelerator":
     return accelerator
 
 
-@contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch's global streams, which initial weights and dropout draw from, then restore them.
-
-    What is drawn is a function of the seed alone, so no checkpoint needs to save these streams.
-    """
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
-
-
 def build_network(recipe: Recipe, kind: str, shape: Shape) -> nn.Module:
     """Build one network with weights drawn from the recipe's seed.
 
@@ -79,7 +67,7 @@ def build_network(recipe: Recipe, kind: str, shape: Shape) -> nn.Module:
         RunError: the latents are too many to begin where another run ended.
     """
     architecture = getattr(recipe, kind).architecture
-    with seeded(stream_seed(recipe.seed, f"{kind} weights"), torch.device("cpu")):
+    with seeded(stream_seed(recipe.seed, f"{kind} weights")):
         try:
             network: nn.Module = architecture.build(shape)
         except ValueError as error:

@@ -1,5 +1,8 @@
 """Seeds of the streams of randomness of a run, and the order of its examples."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import attrs
 import numpy as np
 import torch
@@ -39,3 +42,16 @@ def stream_seed(seed: int, purpose: str, *numbers: int) -> int:
     """Return the seed of one stream of randomness, independent for each purpose and numbers."""
     entropy = [seed, *purpose.encode(), *numbers]
     return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
+    """Seed torch's global streams, which initial weights and dropout draw from, then restore them.
+
+    What is drawn is a function of the seed alone, so no checkpoint needs to save these streams.
+    Where it is drawn on the CPU, the streams of GPUs are not touched.
+    """
+    kind = torch.device(device).type
+    with torch.random.fork_rng([device] if kind == "cuda" else []):
+        (torch.default_generator if kind == "cpu" else torch).manual_seed(seed)
+        yield

@@ -22,7 +22,6 @@ from coopkit.building import (
     new_accelerator,
     new_preparation,
     own_part,
-    seeded,
 )
 from coopkit.checkpoint import CHECKPOINTS, list_checkpoints, load_checkpoint
 from coopkit.data import Images, load_images
@@ -38,7 +37,7 @@ from coopkit.recipe import Recipe
 from coopkit.resuming import restore
 from coopkit.sections import Network
 from coopkit.starting import begin_from
-from coopkit.streams import Order, stream_seed
+from coopkit.streams import Order, seeded, stream_seed
 from coopkit.watchers import file_watchers
 from coopkit.watchers.files import Records
 
@@ -120,7 +119,8 @@ class Run:
     def read(self, figures: dict[str, Tensor]) -> dict[str, float]:
         """Bring the figures of all processes to the host, once, and refuse what has diverged.
 
-        Where the loss is scaled (fp16) a gradient may overflow: the scaler skips that update.
+        Where the loss is scaled (fp16) a gradient may overflow: the scaler skips that update, and
+        its norm, which is no number that JSON knows, is left out.
         """
         device = self.accelerator.device
         stacked = torch.stack([figure.detach().float().to(device) for figure in figures.values()])
@@ -129,7 +129,7 @@ class Run:
             skipped = self.accelerator.scaler is not None and name.endswith("gradient_norm")
             if too_far(name, value, self.reference_std) or not (math.isfinite(value) or skipped):
                 raise self.diverged(self.iteration + 1, name, value)
-        return dict(zip(figures, values, strict=True))
+        return {n: v for n, v in zip(figures, values, strict=True) if math.isfinite(v)}
 
     @property
     def reference_std(self) -> float:

@@ -1,8 +1,9 @@
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coopkit.streams import Order, stream_seed
+from coopkit.streams import Order, seeded, stream_seed
 
 
 @given(
@@ -49,3 +50,18 @@ def test_streams_of_other_purposes_have_other_seeds():
     seeds = [stream_seed(s, p, n) for s in (0, 1) for p in ("draft", "order") for n in (0, 1)]
     assert len(set(seeds)) == len(seeds)
     assert stream_seed(3, "draft", 1) == stream_seed(3, "draft", 1)
+
+
+def test_the_global_stream_is_seeded_and_left_as_it_was(monkeypatch: pytest.MonkeyPatch):
+    """What is drawn on the CPU leaves the streams of GPUs alone, which nothing would restore."""
+    asked: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", asked.append)
+    before = torch.get_rng_state()
+    drawn = []
+    for seed in (3, 3, 4):
+        with seeded(seed):
+            drawn.append(torch.rand(2))
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
+    assert torch.equal(torch.get_rng_state(), before)
+    assert asked == []

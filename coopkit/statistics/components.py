@@ -6,6 +6,8 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from coopkit.streams import seeded
+
 ENTRIES = 2**27
 """Of the examples that the axes are computed from, at most, evenly spread over all: 512 MiB."""
 
@@ -40,8 +42,7 @@ def component_latents(
     fitted -= mean
     latents = rearrange(drawn, "n ... -> n (...)").clone()
     rank = min(latents.shape[1] + EXTRA, *fitted.shape)
-    with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         _, spreads, axes = torch.svd_lowrank(fitted, rank, niter=POWERS)
     spread = int((spreads > SMALLEST * spreads[0]).sum())
     told = min(spread, latents.shape[1], len(places) - 1)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from coopkit.errors import DataError
+from coopkit.streams import seeded
 
 LEAST = 4
 """Images of each set, at least: `coverage` asks for the third neighbour of each."""
@@ -99,9 +100,8 @@ def kid(real: Tensor, drawn: Tensor, seed: int = 0) -> float:
     check_features(real, drawn)
     size = min(len(real), len(drawn), SUBSET)
     subsets = 1 if len(real) == len(drawn) == size else SUBSETS
-    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+    with warnings.catch_warnings(), seeded(seed):
         warnings.filterwarnings("ignore", message=".*will save all extracted features")
-        torch.manual_seed(seed)
         metric = metric_of("kid", "KernelInceptionDistance")(
             feature=Given(real.shape[1]), subsets=subsets, subset_size=size
         ).set_dtype(torch.float64)

@@ -44,6 +44,6 @@ def test_a_gradient_that_overflows_is_skipped_where_the_loss_is_scaled(tmp_path:
     with pytest.raises(DivergedError):
         training.read(figures)
     training.accelerator.scaler = torch.amp.GradScaler("cpu")
-    training.read(figures)
+    assert training.read(figures | {"energy_revised": torch.tensor(1.5)}) == {"energy_revised": 1.5}
     with pytest.raises(DivergedError):
         training.read({"energy_initial": torch.tensor(float("nan"))})
