@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 from training.runs import NETWORKS, TINY, assert_same_run, metrics, newest, tiny
 
 from coopkit.errors import RecipeError
@@ -44,6 +45,23 @@ def test_optimizer_that_does_not_fit_is_refused(tmp_path: Path):
         pytest.skip("this torch has no Muon, which takes matrices only")
     with pytest.raises(RecipeError, match=r"generator\.optimizer does not fit: Muon only supports"):
         run(tiny("cooperative", 'generator.optimizer={name="Muon"}'), tmp_path)
+
+
+class Threes(torch.nn.Linear):
+    """Three numbers of each chain, whatever its shape."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.flatten(1)[:, :1])
+
+
+@pytest.mark.parametrize("kind", ["descriptor", "generator"])
+def test_a_run_of_a_network_with_values_of_another_shape_is_refused(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    architecture = type(getattr(tiny("cooperative"), kind).architecture)
+    monkeypatch.setattr(architecture, "build", lambda self, shape: Threes(1, 3))
+    with pytest.raises(RecipeError, match=rf"{kind}\.architecture gives \(2, 3\) for two chains"):
+        run(tiny("cooperative"), tmp_path)
 
 
 def test_residual_is_measured_when_asked(tmp_path: Path):
