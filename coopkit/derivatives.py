@@ -29,8 +29,8 @@ def gradient(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Return ∂ Σ f(x) / ∂x, detached; by autograd unless f knows it."""
     if isinstance(f, Differentiated):
         return f.gradient(x)
-    with torch.enable_grad():
-        x = x.detach().requires_grad_()
+    with torch.inference_mode(False), torch.enable_grad():
+        x = x.detach().clone().requires_grad_()
         (result,) = torch.autograd.grad(f(x).sum(), x)
     return result
 
@@ -41,8 +41,8 @@ def pull(
     """Return p · ∂f/∂x for p = toward(f(x), *along), detached; by autograd unless f knows it."""
     if isinstance(f, Differentiated):
         return f.pull(x, toward, *along)
-    with torch.enable_grad():
-        x = x.detach().requires_grad_()
+    with torch.inference_mode(False), torch.enable_grad():
+        x = x.detach().clone().requires_grad_()
         value = f(x)
         (result,) = torch.autograd.grad(value, x, grad_outputs=toward(value.detach(), *along))
     return result

@@ -41,8 +41,8 @@ class Target(ABC):
 
     def score(self, x: Tensor) -> Tensor:
         """Return ∇ log p(x), of the shape of x, detached; by autograd unless overridden."""
-        with torch.enable_grad():
-            x = x.detach().requires_grad_()
+        with torch.inference_mode(False), torch.enable_grad():
+            x = x.detach().clone().requires_grad_()
             (gradient,) = torch.autograd.grad(self.log_prob(x).sum(), x)
         return gradient
 
@@ -55,8 +55,8 @@ class Target(ABC):
         if type(self).score is not Target.score:
             with torch.no_grad():
                 return self.log_prob(x), self.score(x)
-        with torch.enable_grad():
-            x = x.detach().requires_grad_()
+        with torch.inference_mode(False), torch.enable_grad():
+            x = x.detach().clone().requires_grad_()
             log_prob = self.log_prob(x)
             (gradient,) = torch.autograd.grad(log_prob.sum(), x)
         return log_prob.detach(), gradient

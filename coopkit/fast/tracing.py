@@ -83,9 +83,9 @@ def trace(
         given = dict(zip(names, tensors, strict=False))
         return function(given, *tensors[len(names) :])
 
-    given = (*constants.values(), *inputs)
     try:
-        with torch.no_grad():
+        with torch.inference_mode(False), torch.no_grad():
+            given = [x.clone() if x.is_inference() else x for x in (*constants.values(), *inputs)]
             module = make_fx(flat, tracing_mode="fake")(*given)
             refuse_side_effects(module.graph)
             if any(map(is_written, module.graph.nodes)):

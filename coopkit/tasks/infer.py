@@ -205,8 +205,8 @@ def stable_step_size(
 
 def curved(g: Function, x: Tensor, direction: Tensor) -> Tensor:
     """Return (∂g/∂X)ᵀ ∂g/∂X · direction of each chain, of the shape of x."""
-    with torch.enable_grad():
-        x = x.detach().requires_grad_()
+    with torch.inference_mode(False), torch.enable_grad():
+        x, direction = x.detach().clone().requires_grad_(), direction.clone()
         drawn = g(x)
         toward = torch.zeros_like(drawn).requires_grad_()
         (pulled,) = torch.autograd.grad(drawn, x, toward, create_graph=True)

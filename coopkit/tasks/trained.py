@@ -92,6 +92,7 @@ def usable_device(device: str | torch.device) -> torch.device:
     return torch.device(device)
 
 
+@torch.inference_mode(False)
 def load(folder: str | Path, device: str | torch.device = "cpu") -> Trained:
     """Return the newest state of a run.
 
