@@ -11,40 +11,22 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import attrs
 import click
-import torch
-from einops import reduce
-from PIL import Image
-from torch import Tensor
-from torch.nn.functional import normalize
+from benchmarks.pictures import picture
 
-from coopkit.data import Images, load_images, load_whole, to_signals
 from coopkit.folder import START, differences
 from coopkit.recipe import Recipe, packaged_recipes
-from coopkit.sheets import draw_sheet
-from coopkit.statistics.neighbours import nearest, nearest_others
 from coopkit.tables import Raw
-from coopkit.tasks.comparing import evenly
-from coopkit.tasks.evaluate import as_large_as
-from coopkit.tasks.prior import with_fitted_prior
-from coopkit.tasks.sample import sample
-from coopkit.tasks.trained import Trained, load
+from coopkit.tasks.trained import load
 from coopkit.watchers.files import read_metrics
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reproduction.md"
 PICTURES = PAGE.parent / "images" / "reproduction"
-FREE = ("brick", "grass", "gravel")
-"""Photographs that may be shown."""
-TEXTURES, OTHERS = 4, 10
-"""Signals shown of a texture, as large as its photograph, and of anything else."""
-COPY = 0.5
-"""What is nearer to a photograph than this, in distances between photographs, would show it."""
-ALIKE = 0.85
-"""What correlates more with a photograph, in grey at half the size, would show it, too."""
-PHOTOGRAPHS = 1024
-"""Photographs whose distances from each other are computed, at most."""
+KINDS = ("texture", "object", "face", "scene")
+VARIANT = "variant"
+BEGUN = {"generator.start", "generator.architecture"}
+"""What a run that begins from another one names; it is that run's, under whichever name."""
 SIZES = (20, 30, 40)
 PAPER = {20: (0.0966, 0.1123), 30: (0.1112, 0.1310), 40: (0.1184, 0.1525)}
 """The paper's Table 1: its own error and that of the best baseline."""
@@ -86,13 +68,34 @@ def made_by(recipe: Raw) -> str:
     """Return the packaged recipe that a run's is nearest to, and what it has changed of that."""
     if recipe["algorithm"] == "generator":
         return "Algorithm 2"
+    name, changed = nearest_recipe(recipe)
+    return name + "".join(f", {key} = {value_at(recipe, key)}" for key in changed)
+
+
+def nearest_recipe(recipe: Raw) -> tuple[str, list[str]]:
+    """Return the packaged recipe that a run's is nearest to, and the keys that it has changed."""
     own = [f"data.source={json.dumps(recipe['data']['source'])}", f"seed={recipe['seed']}"]
     changed = {
-        name: list(differences(Recipe.read(name, own).raw, recipe)) for name in packaged_recipes()
+        name: sorted(differences(Recipe.read(name, own).raw, recipe)) for name in packaged_recipes()
     }
-    name = min(changed, key=lambda name: len(changed[name]))
-    keys = "".join(f", {key} = {value_at(recipe, key)}" for key in sorted(changed[name]))
-    return f"{name}{keys}"
+    return min(changed.items(), key=lambda item: len(item[1]))
+
+
+def section_of(run: Path) -> str:
+    """Return where on the page a run stands: with its kind, the first word of its folder's name.
+
+    A run that has changed a packaged recipe is a variant.
+
+    Raises:
+        ClickException: the folder's name begins with no kind.
+    """
+    recipe = Recipe.read(run / "recipe.toml").raw
+    if recipe["algorithm"] != "generator" and set(nearest_recipe(recipe)[1]) - BEGUN:
+        return VARIANT
+    kind, _, _ = run.name.partition("-")
+    if kind not in KINDS:
+        raise click.ClickException(f"{run}: a run's folder is called KIND-…, KIND of {KINDS}")
+    return kind
 
 
 def value_at(recipe: Raw, key: str) -> object:
@@ -150,54 +153,13 @@ def claims(runs: list[Path]) -> list[str]:
 
 def pictures(runs: list[Path]) -> list[str]:
     """Draw what each run draws, and return a table of the pictures."""
-    PICTURES.mkdir(exist_ok=True)
+    PICTURES.mkdir(parents=True, exist_ok=True)
     rows = []
     for run in runs:
         path = PICTURES / f"{run.name}.png"
         picture(load(run)).save(path, optimize=True)
         rows.append((run.name, f"![S2 of {run.name}](images/reproduction/{path.name})"))
     return table(("run", "drawn by it"), rows)
-
-
-def picture(trained: Trained) -> Image.Image:
-    """Return S2, or S1 with the fitted prior after Algorithm 2; a free photograph beside it."""
-    data = trained.recipe.data
-    count, panels = 8 * OTHERS, {}
-    if Path(data.source).is_file() or data.source in FREE:
-        whole = to_signals(load_whole(data))
-        trained = as_large_as(trained, whole)
-        count = TEXTURES if trained.signal_shape[1:] == whole.shape[-2:] else count
-        if data.source in FREE:
-            panels["photograph"] = whole - trained.mean
-    if trained.recipe.algorithm == "generator":
-        trained = with_fitted_prior(trained)
-    drawn = sample(trained, count)
-    shown = drawn.initial if drawn.revised is None else drawn.revised
-    if count != TEXTURES:
-        photographs = load_images(attrs.evolve(data, mirror=False))
-        shown = no_copies(shown + trained.mean, photographs)[:OTHERS] - trained.mean
-    panels["S1" if drawn.revised is None else "S2"] = shown
-    return draw_sheet(panels, trained.mean, columns=None if count == TEXTURES else OTHERS // 2)
-
-
-def no_copies(drawn: Tensor, images: Images) -> Tensor:
-    """Return those of the signals that do not show a photograph, which may not be shown."""
-    photographs = to_signals(images.pixels)
-    apart = nearest_others(evenly(photographs, PHOTOGRAPHS)).distance.median()
-    both = torch.cat([photographs, photographs.flip(-1)])
-    far = nearest(drawn, both).distance >= COPY * apart
-    alike = (outlines(drawn) @ outlines(both).T).amax(1)
-    return drawn[far & (alike <= ALIKE)]
-
-
-def outlines(images: Tensor) -> Tensor:
-    """Return images in grey at half the size, each as a row of mean 0 and length 1.
-
-    Noise, other light and other colours, which part a copy from its photograph, hardly count.
-    """
-    halves = "n c (h two) (w too) -> n (h w)"
-    grey = reduce(images, halves, "mean", two=2, too=2)
-    return normalize(grey - grey.mean(1, keepdim=True))
 
 
 def number(value: float | None) -> str:
@@ -276,8 +238,16 @@ def main(runs: tuple[Path, ...]) -> None:
     Rows of other runs, and of Table 1 those of other methods, stay.
     """
     text, chosen = PAGE.read_text(encoding="utf-8"), list(runs)
-    for mark, write in {"runs": runs_table, "claims": claims, "pictures": pictures}.items():
-        text = put(text, mark, updated(lines_at(text, mark), write(chosen)))
+    sections = {run: section_of(run) for run in chosen}
+
+    def add(mark: str, rows: list[str]) -> str:
+        return put(text, mark, updated(lines_at(text, mark), rows))
+
+    for section in dict.fromkeys(sections.values()):
+        members = [run for run in chosen if sections[run] == section]
+        text = add(f"runs: {section}", runs_table(members))
+        text = add(f"pictures: {section}", pictures(members))
+    text = add("claims", claims([run for run in chosen if sections[run] != VARIANT]))
     text = put(text, "table 1", restored(chosen, lines_at(text, "table 1")))
     PAGE.write_text(text, encoding="utf-8")
 
