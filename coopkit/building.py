@@ -38,7 +38,8 @@ def new_accelerator(recipe: Recipe) -> "Accelerator":
     """Return the accelerator of a recipe; one process may make several after each other.
 
     Raises:
-        RecipeError: the precision needs a GPU, or processes were launched that are not joined.
+        RecipeError: the precision or the recipe wants a GPU that is not there, or processes were
+            launched that are not joined.
     """
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
@@ -46,6 +47,14 @@ def new_accelerator(recipe: Recipe) -> "Accelerator":
     AcceleratorState._reset_state()
     precision = None if recipe.run.mixed_precision == "auto" else recipe.run.mixed_precision
     accelerator = Accelerator(mixed_precision=precision, cpu=recipe.run.device == "cpu")
+    if recipe.run.device == "cuda" and accelerator.device.type != "cuda":
+        found = "has no CUDA" if torch.version.cuda is None else "finds no GPU"
+        problem = (
+            f'run.device "cuda": torch {torch.__version__} {found}; "auto" takes what there is'
+        )
+        raise RecipeError("recipe", [problem])
+    if recipe.run.log_prob == "float64" and accelerator.device.type == "mps":
+        raise RecipeError("recipe", ['run.log_prob: this device has no "float64"'])
     if accelerator.mixed_precision == "fp16" and accelerator.device.type == "cpu":
         problem = 'run.mixed_precision "fp16" needs a GPU; "bf16" and "no" work on a CPU'
         raise RecipeError("recipe", [problem])
@@ -57,6 +66,42 @@ def new_accelerator(recipe: Recipe) -> "Accelerator":
         # Left to the interpreter, the threads that join the processes may abort at its exit.
         atexit.register(accelerator.end_training)
     return accelerator
+
+
+def check_shares(recipe: Recipe, images: Images, accelerator: "Accelerator") -> None:
+    """Refuse chains and examples that several processes cannot share evenly.
+
+    Raises:
+        RecipeError: saying which.
+    """
+    world = accelerator.num_processes
+    batch = min(recipe.run.observed, len(images))
+    chains = recipe.run.chains if recipe.revision else 0
+    for key, number in (("run.chains", chains), ("run.observed", batch)):
+        if number % world:
+            problem = f"{key} {number} cannot be shared evenly by {world} processes"
+            raise RecipeError("recipe", [problem])
+
+
+def check_memory(recipe: Recipe, shape: Shape, device: torch.device) -> None:
+    """Refuse chains whose signals alone, S1, S2 and the score, are more than all of the memory.
+
+    Raises:
+        RecipeError: saying how many there may be at most.
+    """
+    if device.type == "cuda":
+        memory = torch.cuda.get_device_properties(device).total_memory
+    elif hasattr(os, "sysconf"):
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    else:
+        return
+    each = 3 * 4 * math.prod(shape)
+    if recipe.revision is not None and recipe.run.chains * each > memory:
+        problem = (
+            f"run.chains {recipe.run.chains} of {' x '.join(map(str, shape))} are more than the "
+            f"memory of {memory / 2**30:.3g} GiB has room for: fewer than {memory // each}"
+        )
+        raise RecipeError("recipe", [problem])
 
 
 def build_network(recipe: Recipe, kind: str, shape: Shape) -> nn.Module:
@@ -132,8 +177,8 @@ def build_learner(
     trained, optimizer = accelerator.prepare(network, plain)
     std = table.architecture.reference_std if descriptor else table.architecture.noise_std
     backward = backward_through(accelerator, optimizer)
-    freeze = preparation or frozen
-    return Learner(network, optimizer, std, trained, backward, freeze, precise)
+    freeze, exact = preparation or frozen, recipe.run.log_prob == "float64"
+    return Learner(network, optimizer, std, trained, backward, freeze, precise, exact)
 
 
 def check_values(network: nn.Module, kind: str, entry: Shape, value: Shape) -> None:

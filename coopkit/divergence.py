@@ -1,4 +1,4 @@
-"""When a run has diverged, and what to try then."""
+"""When a run has diverged or stands still, and what to try then."""
 
 import math
 from collections.abc import Sequence
@@ -16,6 +16,17 @@ ADVICE = {
 }
 """What to try when a run of an algorithm diverges, or one that [generator.start] has come first."""
 
+MOVED = "revised_minus_initial"
+"""The figure that says how far D1 moves."""
+
+STANDSTILL = (
+    "For 20 iterations no chain of revision.sampler has moved: all its proposals were rejected, or "
+    "its steps are too small. Try another revision.step_size, or a sampler's warm-up, which finds "
+    "one (revision.warmup)."
+)
+STILL = 20
+"""Iterations in a row without a move after which a run is given up: f grows, and learns nothing."""
+
 RANGE = 2.0
 """How far two images in [−1, 1] are apart in an entry, at most."""
 
@@ -31,7 +42,7 @@ def too_far(name: str, value: float, reference_std: float) -> bool:
         value: a mean absolute difference per entry, in the units of the signal.
         reference_std: s, in these units; draws of N(0, s²I) are 1.13 s apart.
     """
-    return name == "revised_minus_initial" and value > RANGE + 2 * spread_of(reference_std)
+    return name == MOVED and value > RANGE + 2 * spread_of(reference_std)
 
 
 def spread_of(reference_std: float) -> float:

@@ -42,7 +42,7 @@ class RecipeError(CoopkitError):
 
 
 class DivergedError(CoopkitError):
-    """A monitored quantity is no longer finite, or farther out than any image.
+    """A monitored quantity is no longer finite, farther out than any image, or 0 for long.
 
     Attributes:
         iteration: the learning iteration t at which it was seen.

@@ -4,7 +4,7 @@ import os
 import shutil
 import tomllib
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +108,27 @@ def clear_run(folder: Path) -> None:
         shutil.rmtree(folder / name, ignore_errors=True)
     for name in (METRICS_FILE, FAST_FILE, RECIPE_FILE, ENVIRONMENT_FILE):
         (folder / name).unlink(missing_ok=True)
+
+
+@contextmanager
+def nothing_left_of_nothing(folder: Path) -> Iterator[None]:
+    """Remove what a run wrote that fails before an iteration is done, in its start or after it.
+
+    It would be in the way of the same run with a mistake less.
+    """
+    try:
+        yield
+    except BaseException:
+        if not any(map(has_begun, (folder, folder / START))):
+            clear_run(folder)
+        raise
+
+
+def has_begun(folder: Path) -> bool:
+    """Whether a run has anything to show for itself: an iteration's figures, or a checkpoint."""
+    metrics = folder / METRICS_FILE
+    measured = metrics.exists() and metrics.stat().st_size > 0
+    return measured or bool(list_checkpoints(folder / CHECKPOINTS))
 
 
 def has_start(folder: Path) -> bool:

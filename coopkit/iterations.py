@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from coopkit.derivatives import Function, Mixed
 from coopkit.interfaces import Sampler
 from coopkit.steps import Backward
-from coopkit.targets import Freeze, frozen
+from coopkit.targets import Freeze, exact, frozen
 
 
 @attrs.frozen(eq=False)
@@ -26,6 +26,7 @@ class Learner:
         backward: how to accumulate gradients; the engine's own under mixed precision.
         freeze: turns the network into a function of its input alone, for chains.
         precise: the network without the engine's casts, where these are in half precision.
+        exact: whether samplers are given log p by layers in float64.
     """
 
     network: nn.Module
@@ -37,10 +38,13 @@ class Learner:
     backward: Backward = Tensor.backward
     freeze: Freeze = frozen
     precise: nn.Module | None = None
+    exact: bool = False
 
     def frozen(self) -> Function:
         """Return the network as a function of its input alone, with the weights of now."""
         cast = self.freeze(self.network)
+        if self.exact:
+            return exact(self.precise or self.network, cast)
         return cast if self.precise is None else Mixed(self.freeze(self.precise), cast)
 
 

@@ -73,7 +73,8 @@ class Registry:
         if found:
             raise PluginError(duplicate_sentence(found))
         known = [entry.name for entry in self.entries if entry.kind == kind]
-        sentence = f"there is no {kind} named {name!r}; {did_you_mean(name, known)}"
+        others = "".join(f", but a {e.kind}" for e in self.entries if e.name == name)
+        sentence = f"there is no {kind} named {name!r}{others}; {did_you_mean(name, known)}"
         raise PluginError("\n".join([sentence, *self.problems]))
 
 

@@ -120,7 +120,10 @@ class RunTable:
             the first iterations need not find out what latents mean. Of no use to Algorithms 1 and
             3; for a run that comes first see [generator.start].
         mixed_precision: of the networks; chains stay float32. "auto" is what the launcher says.
-        device: "auto" is the launcher's choice, a GPU where there is one.
+        log_prob: type in which the layers of f and g compute log p, by which samplers accept or
+            reject; "float64" takes one more pass forward, in float64, and rejects nothing by
+            rounding where f is large. Chains, scores and all that learns stay float32.
+        device: "auto" is the launcher's choice, a GPU where there is one; "cuda" insists on one.
         sheet_every: iterations between sample sheets; 0 makes only the last.
         checkpoint_every: iterations between checkpoints; 0 makes only the last.
         keep_checkpoints: how many of the newest to keep.
@@ -138,7 +141,8 @@ class RunTable:
     observed: int = attrs.field(default=32, validator=ge(1))
     latents: Latents = "prior"
     mixed_precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
-    device: Literal["auto", "cpu"] = "auto"
+    log_prob: Literal["float32", "float64"] = "float32"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     sheet_every: int = attrs.field(default=50, validator=ge(0))
     checkpoint_every: int = attrs.field(default=100, validator=ge(0))
     keep_checkpoints: int = attrs.field(default=2, validator=ge(1))

@@ -14,7 +14,7 @@ from einops import reduce
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from coopkit.derivatives import Function, gradient, pull, value_and_pull
+from coopkit.derivatives import Function, Mixed, gradient, pull, value_and_pull
 from coopkit.interfaces import Target
 from coopkit.precision import total_of_squares
 
@@ -40,23 +40,39 @@ def evaluating(network: nn.Module) -> Iterator[None]:
             module.training = True
 
 
-def frozen(network: nn.Module | Function) -> Function:
+def frozen(network: nn.Module | Function, dtype: torch.dtype | None = None) -> Function:
     """Return the network as a function of its input alone; what is no module is one already.
 
     Its parameters enter as constants: no gradient with respect to them is computed, kept or
     accumulated, and their flags are untouched. It runs in evaluation mode.
+
+    Args:
+        network: f or g.
+        dtype: in which its layers compute; of its weights if left out.
     """
     if not isinstance(network, nn.Module):
         return network
     constants = {name: value.detach() for name, value in network.named_parameters()}
     constants |= {name: value.detach() for name, value in network.named_buffers()}
+    if dtype is not None:
+        floating = {name: value for name, value in constants.items() if value.is_floating_point()}
+        constants |= {name: value.to(dtype) for name, value in floating.items()}
 
     def evaluate(x: Tensor) -> Tensor:
         with evaluating(network):
-            value: Tensor = functional_call(network, constants, (x,))
+            given = x if dtype is None else x.to(dtype)
+            value: Tensor = functional_call(network, constants, (given,))
         return value
 
     return evaluate
+
+
+def exact(network: nn.Module, cast: Function) -> Function:
+    """Return a network as `cast` computes it, but for its values, whose layers are in float64.
+
+    For samplers that accept by differences of log p, which float32 rounds away where f is large.
+    """
+    return Mixed(frozen(network, torch.float64), cast)
 
 
 Freeze = Callable[[nn.Module], Function]

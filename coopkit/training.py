@@ -19,16 +19,18 @@ from coopkit.building import (
     begin_latents,
     build_algorithm,
     build_learner,
+    check_memory,
+    check_shares,
     new_accelerator,
     new_preparation,
     own_part,
 )
 from coopkit.checkpoint import CHECKPOINTS, list_checkpoints, load_checkpoint
 from coopkit.data import Images, load_images
-from coopkit.divergence import ADVICE, too_far, what_is_left
+from coopkit.divergence import ADVICE, MOVED, STANDSTILL, STILL, too_far, what_is_left
 from coopkit.errors import DivergedError, RecipeError
 from coopkit.fast import Preparation
-from coopkit.folder import FAST_FILE, START, check_folder, clear_run
+from coopkit.folder import FAST_FILE, START, check_folder, clear_run, nothing_left_of_nothing
 from coopkit.interrupts import stopping_signals
 from coopkit.iterations import Batch, Iteration, Learner, Streams
 from coopkit.optimizers import apply_settings
@@ -65,6 +67,7 @@ class Run:
         failed: whether an error ended the run.
         start: the run of Algorithm 2 that [generator.start] has come first, until it is over.
         is_start: whether this is such a run.
+        still: iterations in a row in which no revision has moved anything.
     """
 
     recipe: Recipe
@@ -82,6 +85,7 @@ class Run:
     failed: bool = False
     start: "Run | None" = None
     is_start: bool = False
+    still: int = 0
 
     @property
     def is_main(self) -> bool:
@@ -97,8 +101,8 @@ class Run:
         """Do one learning iteration.
 
         Raises:
-            DivergedError: a figure is infinite or not a number, or a revision went farther than
-                images are apart.
+            DivergedError: a figure is infinite or not a number, a revision went farther than
+                images are apart, or none has moved a chain for long.
         """
         t = self.iteration
         for kind, learner in self.learners.items():
@@ -109,11 +113,12 @@ class Run:
             self.images.signals(places).to(self.accelerator.device),
             places.to(self.accelerator.device),
         )
-        rank = self.accelerator.process_index
+        rank, settings = self.accelerator.process_index, self.recipe.settings(t)
         with seeded(stream_seed(self.recipe.seed, "dropout", t, rank), self.accelerator.device):
-            iteration = self.algorithm.iterate(batch, self.recipe.settings(t))
+            iteration = self.algorithm.iterate(batch, settings)
         self.figures = self.read(iteration.figures)
         self.iteration += 1
+        self.watch_motion(settings.revision_steps)
         return iteration
 
     def read(self, figures: dict[str, Tensor]) -> dict[str, float]:
@@ -131,6 +136,12 @@ class Run:
                 raise self.diverged(self.iteration + 1, name, value)
         return {n: v for n, v in zip(figures, values, strict=True) if math.isfinite(v)}
 
+    def watch_motion(self, steps: int) -> None:
+        """Give up where `steps` of revision have moved nothing for long."""
+        self.still = self.still + 1 if steps and self.figures.get(MOVED) == 0 else 0
+        if self.still == STILL:
+            raise self.diverged(self.iteration, MOVED, 0.0)
+
     @property
     def reference_std(self) -> float:
         """s of the descriptor; infinity where there is none, or no reference."""
@@ -138,10 +149,11 @@ class Run:
 
     def diverged(self, iteration: int, quantity: str, value: float) -> DivergedError:
         """Return the error for a value that says so, with what to try and what is left."""
-        reason = ["No two images are so far apart."] if math.isfinite(value) else []
         advice = ADVICE["start" if self.is_start else self.recipe.algorithm]
+        if math.isfinite(value):
+            advice = f"No two images are so far apart. {advice}" if value else STANDSTILL
         left = what_is_left(list_checkpoints(self.folder / CHECKPOINTS))
-        return DivergedError(iteration, quantity, value, " ".join([*reason, advice, left]))
+        return DivergedError(iteration, quantity, value, f"{advice} {left}")
 
 
 def run(
@@ -179,7 +191,7 @@ def run(
             clear_run(training.start.folder)
         clear_run(training.folder)
     training.accelerator.wait_for_everyone()
-    with stopping_signals() as received:
+    with stopping_signals() as received, nothing_left_of_nothing(training.folder):
         if training.start is not None:
             # The recipe is written first, so that a run that is stopped in its start can go on.
             Records().run_started(run=training)
@@ -251,19 +263,11 @@ def learn(training: Run, received: list[signal.Signals], watchers: Sequence[obje
 def build_run(recipe: Recipe, folder: Path, images: Images) -> Run:
     """Build networks, optimisers and streams from the seed, and place them."""
     accelerator = new_accelerator(recipe)
-    world, rank = accelerator.num_processes, accelerator.process_index
-    batch = min(recipe.run.observed, len(images))
-    chains = recipe.run.chains if recipe.revision else 0
-    for key, number in (("run.chains", chains), ("run.observed", batch)):
-        if number % world:
-            problem = f"{key} {number} cannot be shared evenly by {world} processes"
-            raise RecipeError("recipe", [problem])
-    streams = Streams(
-        *(
-            torch.Generator(accelerator.device).manual_seed(stream_seed(recipe.seed, purpose, rank))
-            for purpose in ("draft", "revision", "inference")
-        )
-    )
+    check_shares(recipe, images, accelerator)
+    check_memory(recipe, images.shape, accelerator.device)
+    rank, purposes = accelerator.process_index, ("draft", "revision", "inference")
+    seeds = [stream_seed(recipe.seed, purpose, rank) for purpose in purposes]
+    streams = Streams(*(torch.Generator(accelerator.device).manual_seed(seed) for seed in seeds))
     preparation = new_preparation(recipe, folder / FAST_FILE)
     learners = {
         kind: build_learner(recipe, kind, images.shape, accelerator, preparation)

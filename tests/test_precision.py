@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from coopkit.builtin import FaceDescriptor, ObjectDescriptor
 from coopkit.fast import Preparation
 from coopkit.precision import finest, total, total_of_squares
-from coopkit.targets import InferenceTarget, RevisionTarget, frozen
+from coopkit.targets import InferenceTarget, RevisionTarget, exact, frozen
 
 HE = {"weight_std": "he", "last_std": "he"}
 STD = 0.016
@@ -76,3 +76,14 @@ def f_in_double(network: nn.Module, signals: Tensor) -> Tensor:
     """Return f of a built-in network that has been made double, (chains,), layer by layer."""
     units = network.features(signals.double()).flatten(1)
     return (units if network.top is None else network.top(units)).sum(1).detach()
+
+
+def test_exact_values_have_layers_in_float64_and_derivatives_have_not(seed: int):
+    network = FaceDescriptor(filters=(8, 8), kernels=(3, 3), strides=(2, 2), **HE).build(SHAPE)
+    images, cast = torch.randn(3, *SHAPE) / 2, Preparation()(network)
+    f = exact(network, cast)
+    assert torch.equal(f.gradient(images), cast.gradient(images))
+    assert {weight.dtype for weight in network.parameters()} == {torch.float32}
+    found = f(images)
+    torch.testing.assert_close(found, f_in_double(network.double(), images), rtol=1e-9, atol=0)
+    assert not torch.equal(found, cast(images))

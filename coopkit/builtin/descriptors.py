@@ -47,9 +47,9 @@ class ConvolutionalF(nn.Module):
         with torch.autocast(signal.device.type, enabled=False):
             if self.top is None:
                 return self.scale * total(features)
-            entries = rearrange(features.float(), "chains c h w -> chains (c h w)")
             weights, biases = self.top.weight.sum(0), self.top.bias.sum()
-            return self.scale * (total(entries * weights) + biases)
+            units = rearrange(features.to(weights.dtype), "chains c h w -> chains (c h w)")
+            return self.scale * (total(units * weights) + biases)
 
 
 @attrs.frozen(kw_only=True)

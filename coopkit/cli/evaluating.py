@@ -237,10 +237,12 @@ def ranking(rows: Sequence[tuple[tuple[str, str], float, float]], show: int) -> 
     table.add_column("image")
     table.add_column("energy", justify="right")
     table.add_column("residual (26)", justify="right")
+    several = len({folder for (folder, _), _, _ in rows}) > 1
     left_out = range(show - show // 2, len(rows) - show // 2)
     for place, ((folder, name), energy, residual) in enumerate(rows):
         if place not in left_out:
-            table.add_row(plain(f"{folder}: {name}"), f"{energy:.6g}", f"{residual:.4g}")
+            image = plain(f"{folder}: {name}" if several else name)
+            table.add_row(image, f"{energy:.6g}", f"{residual:.4g}")
         elif place == left_out.start:
             table.add_row("…", "…", "…")
     return table

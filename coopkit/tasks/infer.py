@@ -136,7 +136,7 @@ def inferred(
     if settings.steps:
         sampler, stable = sampler_of(trained, settings, latent_shape, std, rng)
     every, count = settings.chains, len(signals) * settings.chains
-    g = trained.freeze(trained.generator)
+    g = trained.for_chains(trained.generator)
 
     def target_of(rows: slice) -> Target:
         of = torch.arange(count)[rows] // every

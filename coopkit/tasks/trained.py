@@ -17,7 +17,7 @@ from coopkit.interfaces import Kept, Sampler, Shape
 from coopkit.iterations import Settings
 from coopkit.keeping import recall
 from coopkit.recipe import Recipe
-from coopkit.targets import Freeze, frozen
+from coopkit.targets import Freeze, exact, frozen
 
 
 @attrs.frozen(eq=False)
@@ -59,6 +59,11 @@ class Trained:
     def settings(self) -> Settings:
         """What the recipe's schedules said of the last iteration that was done."""
         return self.recipe.settings(max(self.iteration - 1, 0))
+
+    def for_chains(self, network: nn.Module) -> Function:
+        """Return a network as a function of its input alone, with log p as the recipe wants it."""
+        cast = self.freeze(network)
+        return exact(network, cast) if self.recipe.run.log_prob == "float64" else cast
 
     @property
     def tuned(self) -> Kept | None:
@@ -177,5 +182,5 @@ def revision_of(
         if not hasattr(sampler, "step_size"):
             raise RunError(f"the sampler {sampler.name!r} of the run has no step_size to set")
         sampler = attrs.evolve(sampler, step_size=step_size)  # type: ignore[misc]
-    f = trained.freeze(trained.descriptor)
+    f = trained.for_chains(trained.descriptor)
     return f, trained.recipe.descriptor.architecture.reference_std, sampler

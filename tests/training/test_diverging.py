@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from training.runs import metrics, newest, tiny
+from training.runs import NETWORKS, metrics, newest, tiny
 
 from coopkit.checkpoint import list_checkpoints
 from coopkit.divergence import too_far
@@ -60,3 +60,28 @@ def test_no_two_images_are_farther_apart(name, value, reference_std, diverged):
 def test_divergence_of_the_generator_alone_is_about_the_generator(tmp_path: Path):
     with pytest.raises(DivergedError, match=r"smaller generator\.optimizer\.lr.*No checkpoint was"):
         run(tiny("generator", "generator.optimizer.lr=1e38"), tmp_path)
+
+
+@pytest.mark.parametrize("algorithm", ["cooperative", "descriptor"])
+def test_a_run_in_which_no_chain_moves_is_given_up(algorithm: str, tmp_path: Path):
+    delta = 'revision.step_size={schedule="piecewise", values=[0.002, 1e-30], boundaries=[3]}'
+    with pytest.raises(DivergedError, match="revised_minus_initial is 0") as caught:
+        run(tiny(algorithm, delta, "run.iterations=40", "run.checkpoint_every=10"), tmp_path)
+    assert caught.value.iteration == len(metrics(tmp_path)) + 1 == 23
+    message = str(caught.value)
+    assert "no chain of revision.sampler has moved" in message
+    assert "revision.warmup" in message
+    assert f"The last checkpoint is {tmp_path / 'checkpoints' / '00000020'}; " in message
+
+
+def test_no_steps_of_revision_are_no_standstill(tmp_path: Path):
+    assert run(tiny("cooperative", "revision.steps=0", "run.iterations=22"), tmp_path).finished
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_run_that_fails_at_once_leaves_nothing_in_the_way(name: str, tmp_path: Path):
+    wrong = {"generator": "generator.optimizer.lr=1e38"}
+    with pytest.raises(DivergedError, match="No checkpoint was made"):
+        run(tiny(name, wrong.get(name, "revision.step_size=1e30")), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert run(tiny(name), tmp_path).finished

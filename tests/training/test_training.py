@@ -68,3 +68,15 @@ def test_residual_is_measured_when_asked(tmp_path: Path):
     run(tiny(), tmp_path)
     measured = ["autoencoder_residual" in line for line in metrics(tmp_path)]
     assert measured == [True, False, True, False]
+
+
+def test_chains_beyond_the_memory_are_refused_before_they_are_drawn(tmp_path: Path):
+    with pytest.raises(RecipeError, match=r"run\.chains 10000000000 of 1 x 8 x 8 are more than"):
+        run(tiny("cooperative", "run.chains=10_000_000_000"), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
+def test_a_gpu_that_is_not_there_is_refused(tmp_path: Path):
+    with pytest.raises(RecipeError, match=r'run\.device "cuda": torch .* "auto" takes what there'):
+        run(tiny("cooperative", "run.device=cuda"), tmp_path)

@@ -1,4 +1,4 @@
-"""Runs whose networks compute in half precision."""
+"""Runs whose networks compute in half precision, and whose log p is in double."""
 
 from pathlib import Path
 
@@ -6,8 +6,11 @@ import pytest
 import torch
 from training.runs import NETWORKS, StopAt, assert_same_run, metrics, newest, tiny
 
+from coopkit.building import build_learner, new_accelerator
 from coopkit.data import load_images
 from coopkit.errors import DivergedError, RecipeError
+from coopkit.tasks.energy import energies
+from coopkit.tasks.trained import load
 from coopkit.training import build_run, run
 
 
@@ -47,3 +50,37 @@ def test_a_gradient_that_overflows_is_skipped_where_the_loss_is_scaled(tmp_path:
     assert training.read(figures | {"energy_revised": torch.tensor(1.5)}) == {"energy_revised": 1.5}
     with pytest.raises(DivergedError):
         training.read({"energy_initial": torch.tensor(float("nan"))})
+
+
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_log_p_in_float64_changes_nothing_where_no_sampler_asks_for_it(
+    name: str, precision: str, tmp_path: Path
+):
+    changes = (f"run.mixed_precision={precision}", "run.iterations=2")
+    run(tiny(name, *changes), tmp_path / "usual")
+    ended = run(tiny(name, *changes, "run.log_prob=float64"), tmp_path / "exact")
+    usual, exact = (newest(tmp_path / folder) for folder in ("usual", "exact"))
+    for kind, learner in ended.learners.items():
+        for weight, value in exact.networks[kind].items():
+            assert torch.equal(value, usual.networks[kind][weight])
+        shape = (1, 8, 8) if kind == "descriptor" else (2, 2, 2)
+        x = torch.randn(3, *shape)
+        found = learner.frozen()(x)
+        twin = build_learner(tiny(name), kind, (1, 8, 8), new_accelerator(tiny(name))).network
+        twin.load_state_dict(exact.networks[kind])
+        with torch.no_grad():
+            torch.testing.assert_close(found, twin.double().eval()(x.double()))
+        assert found.dtype == torch.float64
+
+
+def test_tasks_have_log_p_in_float64_too(tmp_path: Path):
+    run(tiny("cooperative", "run.iterations=1", "run.log_prob=float64"), tmp_path)
+    trained = load(tmp_path)
+    signals = torch.randn(3, 1, 8, 8) / 2
+    found = energies(trained, signals).energy
+    assert trained.descriptor is not None
+    f = trained.descriptor.double()(signals.double())
+    std = trained.recipe.descriptor.architecture.reference_std
+    expected = signals.double().square().flatten(1).sum(1) / (2 * std**2) - f.detach()
+    torch.testing.assert_close(found, expected, rtol=1e-13, atol=0)
