@@ -32,7 +32,10 @@ def test_images_are_named_by_where_they_are(call: Call, tmp_path: Path, runs: Pa
     assert status == 0
     rows = json.loads((tmp_path / "e.json").read_text())["images"]
     assert sorted(row["name"] for row in rows) == files
-    assert all(f"nest: {file}" in said for file in files)
+    assert all(file in said for file in files)
+    assert "nest" not in said
+    said = call("energy", *asked, "--against", "nest/a")[1]
+    assert all(f"{image} " in said for image in (*(f"nest: {f}" for f in files), "nest/a: x.png"))
     more = ("--steps", "1", "--out")
     assert call("reconstruct", *asked, *more, "r")[0] == 0
     assert list(json.loads((tmp_path / "r" / "figures.json").read_text())["images"]) == files
