@@ -83,23 +83,25 @@ def check_shares(recipe: Recipe, images: Images, accelerator: "Accelerator") -> 
             raise RecipeError("recipe", [problem])
 
 
-def check_memory(recipe: Recipe, shape: Shape, device: torch.device) -> None:
+def check_memory(recipe: Recipe, shape: Shape, accelerator: "Accelerator") -> None:
     """Refuse chains whose signals alone, S1, S2 and the score, are more than all of the memory.
 
     Raises:
         RecipeError: saying how many there may be at most.
     """
+    device, gpus = accelerator.device, 1
     if device.type == "cuda":
         memory = torch.cuda.get_device_properties(device).total_memory
+        gpus = accelerator.num_processes
     elif hasattr(os, "sysconf"):
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     else:
         return
-    each = 3 * 4 * math.prod(shape)
-    if recipe.revision is not None and recipe.run.chains * each > memory:
+    most = gpus * memory // (3 * 4 * math.prod(shape))
+    if recipe.revision is not None and recipe.run.chains > most:
         problem = (
             f"run.chains {recipe.run.chains} of {' x '.join(map(str, shape))} are more than the "
-            f"memory of {memory / 2**30:.3g} GiB has room for: fewer than {memory // each}"
+            f"memory of {gpus * memory / 2**30:.3g} GiB has room for, {most}"
         )
         raise RecipeError("recipe", [problem])
 

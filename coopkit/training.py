@@ -264,7 +264,7 @@ def build_run(recipe: Recipe, folder: Path, images: Images) -> Run:
     """Build networks, optimisers and streams from the seed, and place them."""
     accelerator = new_accelerator(recipe)
     check_shares(recipe, images, accelerator)
-    check_memory(recipe, images.shape, accelerator.device)
+    check_memory(recipe, images.shape, accelerator)
     rank, purposes = accelerator.process_index, ("draft", "revision", "inference")
     seeds = [stream_seed(recipe.seed, purpose, rank) for purpose in purposes]
     streams = Streams(*(torch.Generator(accelerator.device).manual_seed(seed) for seed in seeds))
