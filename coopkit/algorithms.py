@@ -15,6 +15,7 @@ from coopkit.interfaces import Kept, Shape
 from coopkit.iterations import Batch, Iteration, Learner, Settings, Streams
 from coopkit.keeping import recall, recall_rows, remember, remember_rows
 from coopkit.measures import distance, spread
+from coopkit.precision import total_of_squares
 from coopkit.steps import (
     Reconstruction,
     generate,
@@ -200,9 +201,10 @@ def shift(
     moved = shift_density(
         descriptor.trained, descriptor.optimizer, observed, revised, descriptor.backward
     )
-    variance = descriptor.std**2
-    figures["energy_observed"] = squared_norm(observed).mean() / (2 * variance) - moved.f_observed
-    figures["energy_revised"] = squared_norm(revised).mean() / (2 * variance) - moved.f_revised
+    twice = 2 * descriptor.std**2
+    real, drawn = (total_of_squares(x).mean() / twice for x in (observed, revised))
+    figures["energy_observed"] = real - moved.f_observed
+    figures["energy_revised"] = drawn - moved.f_revised
     figures["f_observed_minus_revised"] = moved.f_observed - moved.f_revised
     figures["revised_minus_initial"] = distance(revised, initial)
     if min(len(observed), len(revised)) > 1:

@@ -23,6 +23,7 @@ from coopkit.errors import RecipeError
 from coopkit.fast import Preparation, cached_choices, order_weights, read_choices
 from coopkit.interfaces import Shape
 from coopkit.iterations import Learner, Streams
+from coopkit.precision import finest
 from coopkit.recipe import Recipe
 from coopkit.sections import Network
 from coopkit.starting import unexpanded
@@ -48,12 +49,10 @@ def new_accelerator(recipe: Recipe) -> "Accelerator":
     precision = None if recipe.run.mixed_precision == "auto" else recipe.run.mixed_precision
     accelerator = Accelerator(mixed_precision=precision, cpu=recipe.run.device == "cpu")
     if recipe.run.device == "cuda" and accelerator.device.type != "cuda":
-        found = "has no CUDA" if torch.version.cuda is None else "finds no GPU"
-        problem = (
-            f'run.device "cuda": torch {torch.__version__} {found}; "auto" takes what there is'
-        )
+        no = "has no CUDA" if torch.version.cuda is None else f"computes on {accelerator.device}"
+        problem = f'run.device "cuda": torch {torch.__version__} {no}; "auto" takes what there is'
         raise RecipeError("recipe", [problem])
-    if recipe.run.log_prob == "float64" and accelerator.device.type == "mps":
+    if recipe.run.log_prob == "float64" and finest(accelerator.device) != torch.float64:
         raise RecipeError("recipe", ['run.log_prob: this device has no "float64"'])
     if accelerator.mixed_precision == "fp16" and accelerator.device.type == "cpu":
         problem = 'run.mixed_precision "fp16" needs a GPU; "bf16" and "no" work on a CPU'
@@ -164,6 +163,8 @@ def build_learner(
     descriptor = kind == "descriptor"
     entry = shape if descriptor else table.architecture.latent_shape(shape)
     check_values(network, kind, entry, () if descriptor else shape)
+    if recipe.run.log_prob == "float64":
+        check_float64(network, kind, entry)
     try:
         plain = table.optimizer.at(0).build(network, torch.zeros(1, *entry))
     except ValueError as error:
@@ -194,6 +195,20 @@ def check_values(network: nn.Module, kind: str, entry: Shape, value: Shape) -> N
     if found != (2, *value):
         problem = f"{kind}.architecture gives {found} for two chains; it must give {(2, *value)}"
         raise RecipeError("recipe", [problem])
+
+
+def check_float64(network: nn.Module, kind: str, entry: Shape) -> None:
+    """Refuse a network whose layers cannot compute in float64.
+
+    Raises:
+        RecipeError: saying what torch says.
+    """
+    try:
+        with torch.no_grad():
+            frozen(network, torch.float64)(torch.zeros(1, *entry))
+    except RuntimeError as error:
+        problem = f'run.log_prob "float64" is not for this {kind}: {error}'
+        raise RecipeError("recipe", [problem]) from error
 
 
 def backward_through(

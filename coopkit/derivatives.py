@@ -30,6 +30,7 @@ def gradient(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     if isinstance(f, Differentiated):
         return f.gradient(x)
     with torch.inference_mode(False), torch.enable_grad():
+        # A clone, for what was made under inference_mode cannot have gradients.
         x = x.detach().clone().requires_grad_()
         (result,) = torch.autograd.grad(f(x).sum(), x)
     return result
@@ -50,22 +51,22 @@ def pull(
 
 @attrs.frozen(eq=False)
 class Mixed:
-    """A function with its values in full precision and its derivatives in half.
+    """A function with its values in one precision and its derivatives in a lower one.
 
-    Whether a proposal is accepted is a matter of small differences of large values, which half
+    Whether a proposal is accepted is a matter of small differences of large values, which a lower
     precision rounds away. Derivatives bear it: a step in any direction that is a function of the
     position can be accepted or rejected exactly.
 
     Attributes:
-        precise: the function in full precision.
-        cast: the same as mixed precision computes it.
+        precise: the function in the higher precision.
+        cast: the same in the lower one: half under mixed precision, float32 beside float64.
     """
 
     precise: Function
     cast: Function
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Return the value, in full precision."""
+        """Return the value, in the higher precision."""
         return self.precise(x)
 
     def gradient(self, x: Tensor) -> Tensor:

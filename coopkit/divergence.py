@@ -20,12 +20,14 @@ MOVED = "revised_minus_initial"
 """The figure that says how far D1 moves."""
 
 STANDSTILL = (
-    "For 20 iterations no chain of revision.sampler has moved: all its proposals were rejected, or "
-    "its steps are too small. Try another revision.step_size, or a sampler's warm-up, which finds "
-    "one (revision.warmup)."
+    "For {} iterations no chain of revision.sampler has moved: its proposals were all rejected, "
+    "its trajectories are longer than revision.steps, or its steps are too small. Try another "
+    "revision.step_size, a sampler's warm-up, which finds one (revision.warmup), or more "
+    "revision.steps."
 )
-STILL = 20
-"""Iterations in a row without a move after which a run is given up: f grows, and learns nothing."""
+STILL, STILL_CHAINS = 20, 200
+"""Iterations in a row, and these times chains, without a move after which a run is given up: f
+grows by drafts that nothing revises."""
 
 RANGE = 2.0
 """How far two images in [−1, 1] are apart in an entry, at most."""
@@ -43,6 +45,11 @@ def too_far(name: str, value: float, reference_std: float) -> bool:
         reference_std: s, in these units; draws of N(0, s²I) are 1.13 s apart.
     """
     return name == MOVED and value > RANGE + 2 * spread_of(reference_std)
+
+
+def stands_still(iterations: int, chains: int) -> bool:
+    """Whether so many chains have stood still for so many iterations that they will go on to."""
+    return iterations >= STILL and iterations * chains >= STILL_CHAINS
 
 
 def spread_of(reference_std: float) -> float:

@@ -42,7 +42,9 @@ class RecipeError(CoopkitError):
 
 
 class DivergedError(CoopkitError):
-    """A monitored quantity is no longer finite, farther out than any image, or 0 for long.
+    """A monitored quantity is no longer finite, farther out than any image, or 0 for too long.
+
+    In each case going on would learn nothing.
 
     Attributes:
         iteration: the learning iteration t at which it was seen.

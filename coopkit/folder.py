@@ -3,7 +3,7 @@
 import os
 import shutil
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -111,24 +111,19 @@ def clear_run(folder: Path) -> None:
 
 
 @contextmanager
-def nothing_left_of_nothing(folder: Path) -> Iterator[None]:
-    """Remove what a run wrote that fails before an iteration is done, in its start or after it.
+def cleared_unless(folder: Path, learnt: Callable[..., bool], *parts: object) -> Iterator[None]:
+    """Remove the files of a new run that an error ends before its parts have `learnt` at all.
 
-    It would be in the way of the same run with a mistake less.
+    They would be in the way of the same run with a mistake less. A run that is resumed, or that was
+    stopped, keeps what it has.
     """
+    new = not (folder / RECIPE_FILE).exists()
     try:
         yield
-    except BaseException:
-        if not any(map(has_begun, (folder, folder / START))):
+    except Exception:
+        if new and not learnt(*parts):
             clear_run(folder)
         raise
-
-
-def has_begun(folder: Path) -> bool:
-    """Whether a run has anything to show for itself: an iteration's figures, or a checkpoint."""
-    metrics = folder / METRICS_FILE
-    measured = metrics.exists() and metrics.stat().st_size > 0
-    return measured or bool(list_checkpoints(folder / CHECKPOINTS))
 
 
 def has_start(folder: Path) -> bool:

@@ -44,7 +44,7 @@ class Learner:
         """Return the network as a function of its input alone, with the weights of now."""
         cast = self.freeze(self.network)
         if self.exact:
-            return exact(self.precise or self.network, cast)
+            return exact(self.network if self.precise is None else self.precise, cast)
         return cast if self.precise is None else Mixed(self.freeze(self.precise), cast)
 
 

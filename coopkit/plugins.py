@@ -73,8 +73,9 @@ class Registry:
         if found:
             raise PluginError(duplicate_sentence(found))
         known = [entry.name for entry in self.entries if entry.kind == kind]
-        others = "".join(f", but a {e.kind}" for e in self.entries if e.name == name)
-        sentence = f"there is no {kind} named {name!r}{others}; {did_you_mean(name, known)}"
+        others = " and a ".join(entry.kind for entry in self.entries if entry.name == name)
+        but = f", but a {others}" if others else ""
+        sentence = f"there is no {kind} named {name!r}{but}; {did_you_mean(name, known)}"
         raise PluginError("\n".join([sentence, *self.problems]))
 
 

@@ -1,13 +1,22 @@
 """Sums over the entries of a chain, in the finest precision that a device has."""
 
+from functools import cache
+
 import torch
 from einops import rearrange
 from torch import Tensor
 
 
+@cache
 def finest(device: torch.device) -> torch.dtype:
-    """Return float64, and float32 on Apple's graphics processors, which have no wider type."""
-    return torch.float32 if device.type == "mps" else torch.float64
+    """Return float64, or float32 where a device has no wider type, as Apple's have none."""
+    if device.type in ("cpu", "cuda", "meta"):
+        return torch.float64
+    try:
+        torch.zeros(1, dtype=torch.float64, device=device)
+    except (RuntimeError, TypeError):
+        return torch.float32
+    return torch.float64
 
 
 def total(x: Tensor) -> Tensor:
@@ -22,5 +31,6 @@ def total(x: Tensor) -> Tensor:
 
 def total_of_squares(x: Tensor) -> Tensor:
     """Return ‖x‖² of each chain, (chains, ...) to (chains,), in `finest`."""
-    fine = x.to(finest(x.device))
-    return total(fine * fine)
+    entries = rearrange(x, "chains ... -> chains (...)")
+    norms: Tensor = torch.linalg.vector_norm(entries, dim=1, dtype=finest(x.device))
+    return norms * norms

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from coopkit.training import Run
 
 
+def has_learnt(*runs: "Run | None") -> bool:
+    """Whether one of the parts of a run has done an iteration, or this process has no say in it."""
+    return any(run is not None and (run.iteration > 0 or not run.is_main) for run in runs)
+
+
 def state_of(run: "Run") -> Checkpoint:
     """Return the state of the run; every process must take part.
 

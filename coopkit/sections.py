@@ -121,8 +121,9 @@ class RunTable:
             3; for a run that comes first see [generator.start].
         mixed_precision: of the networks; chains stay float32. "auto" is what the launcher says.
         log_prob: type in which the layers of f and g compute log p, by which samplers accept or
-            reject; "float64" takes one more pass forward, in float64, and rejects nothing by
-            rounding where f is large. Chains, scores and all that learns stay float32.
+            reject; "float64" takes one more pass forward, in float64, of all chains at once
+            whatever `memory` says, and rejects next to nothing by rounding where f is large.
+            Chains, scores and all that learns stay float32.
         device: "auto" is the launcher's choice, a GPU where there is one; "cuda" insists on one.
         sheet_every: iterations between sample sheets; 0 makes only the last.
         checkpoint_every: iterations between checkpoints; 0 makes only the last.

@@ -16,7 +16,7 @@ from torch.func import functional_call
 
 from coopkit.derivatives import Function, Mixed, gradient, pull, value_and_pull
 from coopkit.interfaces import Target
-from coopkit.precision import total_of_squares
+from coopkit.precision import finest, total_of_squares
 
 
 def squared_norm(x: Tensor) -> Tensor:
@@ -56,7 +56,8 @@ def frozen(network: nn.Module | Function, dtype: torch.dtype | None = None) -> F
     constants |= {name: value.detach() for name, value in network.named_buffers()}
     if dtype is not None:
         floating = {name: value for name, value in constants.items() if value.is_floating_point()}
-        constants |= {name: value.to(dtype) for name, value in floating.items()}
+        with torch.inference_mode(False):
+            constants |= {name: value.to(dtype) for name, value in floating.items()}
 
     def evaluate(x: Tensor) -> Tensor:
         with evaluating(network):
@@ -68,11 +69,12 @@ def frozen(network: nn.Module | Function, dtype: torch.dtype | None = None) -> F
 
 
 def exact(network: nn.Module, cast: Function) -> Function:
-    """Return a network as `cast` computes it, but for its values, whose layers are in float64.
+    """Return a network as `cast` computes it, but for its values, whose layers are in `finest`.
 
     For samplers that accept by differences of log p, which float32 rounds away where f is large.
     """
-    return Mixed(frozen(network, torch.float64), cast)
+    device = next((weight.device for weight in network.parameters()), torch.device("cpu"))
+    return Mixed(frozen(network, finest(device)), cast)
 
 
 Freeze = Callable[[nn.Module], Function]

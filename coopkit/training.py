@@ -1,7 +1,6 @@
 """A training run: data, accelerator, algorithm and schedules, and whoever watches.
 
-The loop knows none of its watchers; the metrics file, the sheets and the checkpoints are watchers
-like any plugin's.
+The loop knows none of its watchers; metrics, sheets and checkpoints are watchers like any plugin's.
 """
 
 import math
@@ -27,16 +26,16 @@ from coopkit.building import (
 )
 from coopkit.checkpoint import CHECKPOINTS, list_checkpoints, load_checkpoint
 from coopkit.data import Images, load_images
-from coopkit.divergence import ADVICE, MOVED, STANDSTILL, STILL, too_far, what_is_left
+from coopkit.divergence import ADVICE, MOVED, STANDSTILL, stands_still, too_far, what_is_left
 from coopkit.errors import DivergedError, RecipeError
 from coopkit.fast import Preparation
-from coopkit.folder import FAST_FILE, START, check_folder, clear_run, nothing_left_of_nothing
+from coopkit.folder import FAST_FILE, START, check_folder, clear_run, cleared_unless
 from coopkit.interrupts import stopping_signals
 from coopkit.iterations import Batch, Iteration, Learner, Streams
 from coopkit.optimizers import apply_settings
 from coopkit.plugins import registry, watching
 from coopkit.recipe import Recipe
-from coopkit.resuming import restore
+from coopkit.resuming import has_learnt, restore
 from coopkit.sections import Network
 from coopkit.starting import begin_from
 from coopkit.streams import Order, seeded, stream_seed
@@ -67,7 +66,7 @@ class Run:
         failed: whether an error ended the run.
         start: the run of Algorithm 2 that [generator.start] has come first, until it is over.
         is_start: whether this is such a run.
-        still: iterations in a row in which no revision has moved anything.
+        still: iterations in a row, since the run was taken up, without a move in D1.
     """
 
     recipe: Recipe
@@ -124,8 +123,8 @@ class Run:
     def read(self, figures: dict[str, Tensor]) -> dict[str, float]:
         """Bring the figures of all processes to the host, once, and refuse what has diverged.
 
-        Where the loss is scaled (fp16) a gradient may overflow: the scaler skips that update, and
-        its norm, which is no number that JSON knows, is left out.
+        Where the loss is scaled (fp16) a gradient may overflow: the update is skipped, the norm
+        left out, for JSON has no such number.
         """
         device = self.accelerator.device
         stacked = torch.stack([figure.detach().float().to(device) for figure in figures.values()])
@@ -139,19 +138,21 @@ class Run:
     def watch_motion(self, steps: int) -> None:
         """Give up where `steps` of revision have moved nothing for long."""
         self.still = self.still + 1 if steps and self.figures.get(MOVED) == 0 else 0
-        if self.still == STILL:
-            raise self.diverged(self.iteration, MOVED, 0.0)
+        if stands_still(self.still, self.recipe.run.chains):
+            raise self.diverged(self.iteration, MOVED, 0.0, STANDSTILL.format(self.still))
 
     @property
     def reference_std(self) -> float:
         """s of the descriptor; infinity where there is none, or no reference."""
         return self.learners["descriptor"].std if "descriptor" in self.learners else math.inf
 
-    def diverged(self, iteration: int, quantity: str, value: float) -> DivergedError:
+    def diverged(
+        self, iteration: int, quantity: str, value: float, advice: str = ""
+    ) -> DivergedError:
         """Return the error for a value that says so, with what to try and what is left."""
-        advice = ADVICE["start" if self.is_start else self.recipe.algorithm]
-        if math.isfinite(value):
-            advice = f"No two images are so far apart. {advice}" if value else STANDSTILL
+        if not advice:
+            reason = "No two images are so far apart. " if math.isfinite(value) else ""
+            advice = f"{reason}{ADVICE['start' if self.is_start else self.recipe.algorithm]}"
         left = what_is_left(list_checkpoints(self.folder / CHECKPOINTS))
         return DivergedError(iteration, quantity, value, f"{advice} {left}")
 
@@ -191,7 +192,8 @@ def run(
             clear_run(training.start.folder)
         clear_run(training.folder)
     training.accelerator.wait_for_everyone()
-    with stopping_signals() as received, nothing_left_of_nothing(training.folder):
+    parts = (training, training.start)
+    with stopping_signals() as received, cleared_unless(training.folder, has_learnt, *parts):
         if training.start is not None:
             # The recipe is written first, so that a run that is stopped in its start can go on.
             Records().run_started(run=training)
@@ -265,8 +267,8 @@ def build_run(recipe: Recipe, folder: Path, images: Images) -> Run:
     accelerator = new_accelerator(recipe)
     check_shares(recipe, images, accelerator)
     check_memory(recipe, images.shape, accelerator)
-    rank, purposes = accelerator.process_index, ("draft", "revision", "inference")
-    seeds = [stream_seed(recipe.seed, purpose, rank) for purpose in purposes]
+    rank = accelerator.process_index
+    seeds = [stream_seed(recipe.seed, own, rank) for own in ("draft", "revision", "inference")]
     streams = Streams(*(torch.Generator(accelerator.device).manual_seed(seed) for seed in seeds))
     preparation = new_preparation(recipe, folder / FAST_FILE)
     learners = {

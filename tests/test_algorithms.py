@@ -276,9 +276,9 @@ def test_the_figures_of_algorithm_3_are_what_their_names_say(seed):
     found = algorithm.iterate(whole(y), settings)
     shift = y.mean(0) - found.revised.mean(0)
     expected = {
-        "energy_observed": energy(w, s, y),
+        "energy_observed": energy(w, s, y).double(),
         "energy_initial": energy(w, s, found.initial).double(),
-        "energy_revised": energy(w, s, found.revised),
+        "energy_revised": energy(w, s, found.revised).double(),
         "revised_minus_initial": (found.revised - found.initial).abs().mean(),
         "reconstructed_minus_revised": (found.reconstructed - found.revised).abs().mean(),
         "f_observed_minus_revised": w @ shift,

@@ -23,7 +23,8 @@ def test_sums_keep_what_float32_would_round_away():
     x = torch.tensor([[[2.0**25, 1.0]], [[-(2.0**25), 3.0]]])
     assert total(x).tolist() == [2.0**25 + 1, -(2.0**25) + 3]
     root = torch.tensor([[2.0**13, 0.5], [2.0**12 + 1, 1.0]])
-    assert total_of_squares(root).tolist() == [2.0**26 + 0.25, (2.0**12 + 1) ** 2 + 1]
+    squares = torch.tensor([2.0**26 + 0.25, (2.0**12 + 1) ** 2 + 1], dtype=torch.float64)
+    torch.testing.assert_close(total_of_squares(root), squares, rtol=1e-15, atol=0)
 
 
 def near_and_far(seed: int) -> tuple[Tensor, Tensor]:
@@ -85,5 +86,10 @@ def test_exact_values_have_layers_in_float64_and_derivatives_have_not(seed: int)
     assert torch.equal(f.gradient(images), cast.gradient(images))
     assert {weight.dtype for weight in network.parameters()} == {torch.float32}
     found = f(images)
-    torch.testing.assert_close(found, f_in_double(network.double(), images), rtol=1e-9, atol=0)
+    log_prob, score = RevisionTarget(f, STD).log_prob_and_score(images)
+    assert torch.equal(score, RevisionTarget(cast, STD).score(images))
     assert not torch.equal(found, cast(images))
+    exactly = f_in_double(network.double(), images)
+    torch.testing.assert_close(found, exactly, rtol=1e-9, atol=0)
+    reference = images.double().square().flatten(1).sum(1) / (2 * STD**2)
+    torch.testing.assert_close(log_prob, exactly - reference, rtol=1e-12, atol=0)

@@ -29,10 +29,10 @@ from coopkit.precision import total
 class ConvolutionalF(nn.Module):
     """f(Y) of a stack of convolutions, (chains, channels, height, width) to (chains,).
 
-    The sums that give f run in `finest` whatever the precision of the convolutions: a sampler
-    accepts by differences that float32 has not. The fully connected units are summed before they
-    meet the convolutions, Σ_c (W_c · x + b_c) = (Σ_c W_c) · x + Σ_c b_c; hooks on their layer do
-    not fire.
+    The sum over units and positions runs in `finest` whatever the precision of the layers: a
+    sampler accepts by differences that float32 has not. The weights of the fully connected units
+    are summed before they meet the convolutions, Σ_c (W_c · x + b_c) = (Σ_c W_c) · x + Σ_c b_c, in
+    float32 at least; hooks on their layer do not fire.
     """
 
     def __init__(self, features: nn.Module, top: nn.Linear | None, scale: float) -> None:

@@ -11,6 +11,7 @@ from training.runs import tiny
 
 from coopkit import Target, sample_chains
 from coopkit.builtin import Langevin
+from coopkit.fast import Preparation
 from coopkit.targets import InferenceTarget, MaskedTarget, RevisionTarget
 from coopkit.tasks.complete import CompletionSettings, complete
 from coopkit.tasks.energy import energies
@@ -31,6 +32,9 @@ def holes() -> Tensor:
 TASKS: dict[str, Callable[[Trained], Tensor | None]] = {
     "sample": lambda trained: sample(trained, 3).revised,
     "infer": lambda trained: infer_latents(trained, SIGNALS.clone(), FEW),
+    "by a step size": lambda trained: infer_latents(
+        trained, SIGNALS.clone(), InferenceSettings(steps=2, step_size=0.05)
+    ),
     "ascent": lambda trained: infer_latents(
         trained, SIGNALS.clone(), InferenceSettings(steps=0, ascent=3)
     ),
@@ -57,7 +61,12 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def test_tasks_give_the_same_under_inference_mode(task: str, folder: Path):
     expected = TASKS[task](load(folder))
     with torch.inference_mode():
-        found = TASKS[task](load(folder))
+        trained = load(folder)
+        found = TASKS[task](trained)
+    if isinstance(trained.freeze, Preparation):
+        for network in (trained.descriptor, trained.generator):
+            assert network is not None
+            assert trained.freeze.reason(network) == ""
     assert expected is not None
     assert found is not None
     torch.testing.assert_close(found.clone(), expected)

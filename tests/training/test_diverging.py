@@ -1,16 +1,18 @@
 """When a run has diverged, and what it says then."""
 
 import math
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from training.runs import NETWORKS, metrics, newest, tiny
 
+from coopkit import hookimpl
 from coopkit.checkpoint import list_checkpoints
-from coopkit.divergence import too_far
+from coopkit.divergence import stands_still, too_far
 from coopkit.errors import DivergedError
-from coopkit.training import run
+from coopkit.training import Run, run
 
 
 def test_divergence_stops_with_what_to_try_and_keeps_the_last_good_checkpoint(tmp_path: Path):
@@ -66,16 +68,16 @@ def test_divergence_of_the_generator_alone_is_about_the_generator(tmp_path: Path
 def test_a_run_in_which_no_chain_moves_is_given_up(algorithm: str, tmp_path: Path):
     delta = 'revision.step_size={schedule="piecewise", values=[0.002, 1e-30], boundaries=[3]}'
     with pytest.raises(DivergedError, match="revised_minus_initial is 0") as caught:
-        run(tiny(algorithm, delta, "run.iterations=40", "run.checkpoint_every=10"), tmp_path)
-    assert caught.value.iteration == len(metrics(tmp_path)) + 1 == 23
+        run(tiny(algorithm, delta, "run.iterations=80", "run.checkpoint_every=10"), tmp_path)
+    assert caught.value.iteration == len(metrics(tmp_path)) + 1 == 53
     message = str(caught.value)
-    assert "no chain of revision.sampler has moved" in message
+    assert "For 50 iterations no chain of revision.sampler has moved" in message
     assert "revision.warmup" in message
-    assert f"The last checkpoint is {tmp_path / 'checkpoints' / '00000020'}; " in message
+    assert f"The last checkpoint is {tmp_path / 'checkpoints' / '00000050'}; " in message
 
 
 def test_no_steps_of_revision_are_no_standstill(tmp_path: Path):
-    assert run(tiny("cooperative", "revision.steps=0", "run.iterations=22"), tmp_path).finished
+    assert run(tiny("cooperative", "revision.steps=0", "run.iterations=52"), tmp_path).finished
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -85,3 +87,42 @@ def test_a_run_that_fails_at_once_leaves_nothing_in_the_way(name: str, tmp_path:
         run(tiny(name, wrong.get(name, "revision.step_size=1e30")), tmp_path)
     assert list(tmp_path.iterdir()) == []
     assert run(tiny(name), tmp_path).finished
+
+
+@pytest.mark.parametrize(
+    ("iterations", "chains", "still"),
+    [(19, 1000, False), (20, 10, True), (20, 9, False), (199, 1, False), (200, 1, True)],
+)
+def test_few_chains_may_stand_still_for_longer(iterations: int, chains: int, still: bool):
+    assert stands_still(iterations, chains) == still
+
+
+class Fails:
+    """A watcher with a fault, at once or at the end of the first iteration."""
+
+    @hookimpl
+    def run_started(self, run: Run) -> None:
+        if not run.is_start:
+            raise OSError("no disk")
+
+
+def test_a_run_that_was_killed_is_kept_where_it_fails_to_go_on(tmp_path: Path):
+    """Killed before its first checkpoint, it has its recipe, which nothing gives back."""
+    run(tiny("cooperative", "run.iterations=2", "run.checkpoint_every=0"), tmp_path)
+    shutil.rmtree(tmp_path / "checkpoints")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    with pytest.raises(OSError, match="no disk"):
+        run(tmp_path / "recipe.toml", tmp_path, resume=True, watchers=[Fails()])
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_a_start_that_has_learnt_is_kept_where_the_run_fails(tmp_path: Path):
+    start = [
+        "generator.start.iterations=2",
+        "generator.start.inference={steps=1, step_size=0.01}",
+        "generator.start.optimizer={name='Adam', lr=0.01}",
+    ]
+    with pytest.raises(OSError, match="no disk"):
+        run(tiny("cooperative", *start), tmp_path, watchers=[Fails()])
+    assert len(list_checkpoints(tmp_path / "start" / "checkpoints")) == 1
+    assert run(tiny("cooperative", *start), tmp_path, resume=True).finished

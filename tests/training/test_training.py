@@ -1,5 +1,6 @@
 """What decides a run: its recipe and its seed."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,7 @@ def test_residual_is_measured_when_asked(tmp_path: Path):
     assert measured == [True, False, True, False]
 
 
+@pytest.mark.skipif(not hasattr(os, "sysconf"), reason="the memory is not known here")
 def test_chains_beyond_the_memory_are_refused_before_they_are_drawn(tmp_path: Path):
     with pytest.raises(RecipeError, match=r"run\.chains 10000000000 of 1 x 8 x 8 are more than"):
         run(tiny("cooperative", "run.chains=10_000_000_000"), tmp_path)
@@ -80,3 +82,24 @@ def test_chains_beyond_the_memory_are_refused_before_they_are_drawn(tmp_path: Pa
 def test_a_gpu_that_is_not_there_is_refused(tmp_path: Path):
     with pytest.raises(RecipeError, match=r'run\.device "cuda": torch .* "auto" takes what there'):
         run(tiny("cooperative", "run.device=cuda"), tmp_path)
+
+
+class Cast(torch.nn.Module):
+    """A network that takes what it is given to float32, whatever it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(64, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x.flatten(1).float()).squeeze(1)
+
+
+def test_a_network_that_float64_does_not_suit_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    architecture = type(tiny("descriptor").descriptor.architecture)
+    monkeypatch.setattr(architecture, "build", lambda self, shape: Cast())
+    assert run(tiny("descriptor", "run.iterations=1"), tmp_path / "single").finished
+    with pytest.raises(RecipeError, match=r'run\.log_prob "float64" is not for this descriptor: '):
+        run(tiny("descriptor", "run.log_prob=float64"), tmp_path / "double")
