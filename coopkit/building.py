@@ -163,7 +163,8 @@ def build_learner(
     descriptor = kind == "descriptor"
     entry = shape if descriptor else table.architecture.latent_shape(shape)
     check_values(network, kind, entry, () if descriptor else shape)
-    if recipe.run.log_prob == "float64":
+    exact = recipe.run.log_prob == "float64"
+    if exact:
         check_float64(network, kind, entry)
     try:
         plain = table.optimizer.at(0).build(network, torch.zeros(1, *entry))
@@ -180,7 +181,7 @@ def build_learner(
     trained, optimizer = accelerator.prepare(network, plain)
     std = table.architecture.reference_std if descriptor else table.architecture.noise_std
     backward = backward_through(accelerator, optimizer)
-    freeze, exact = preparation or frozen, recipe.run.log_prob == "float64"
+    freeze = preparation or frozen
     return Learner(network, optimizer, std, trained, backward, freeze, precise, exact)
 
 

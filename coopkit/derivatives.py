@@ -25,13 +25,21 @@ class Differentiated(Protocol):
         """Return p · ∂f/∂x for p = toward(f(x), *along), detached; `along` is (chains, ...)."""
 
 
+def leaf(x: Tensor) -> Tensor:
+    """Return x as what a gradient is taken with respect to.
+
+    What was made under `torch.inference_mode` can have none, and is copied.
+    """
+    x = x.detach()
+    return (x.clone() if x.is_inference() else x).requires_grad_()
+
+
 def gradient(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Return ∂ Σ f(x) / ∂x, detached; by autograd unless f knows it."""
     if isinstance(f, Differentiated):
         return f.gradient(x)
     with torch.inference_mode(False), torch.enable_grad():
-        # A clone, for what was made under inference_mode cannot have gradients.
-        x = x.detach().clone().requires_grad_()
+        x = leaf(x)
         (result,) = torch.autograd.grad(f(x).sum(), x)
     return result
 
@@ -43,7 +51,7 @@ def pull(
     if isinstance(f, Differentiated):
         return f.pull(x, toward, *along)
     with torch.inference_mode(False), torch.enable_grad():
-        x = x.detach().clone().requires_grad_()
+        x = leaf(x)
         value = f(x)
         (result,) = torch.autograd.grad(value, x, grad_outputs=toward(value.detach(), *along))
     return result

@@ -15,6 +15,8 @@ import torch
 from attrs.validators import ge, optional
 from torch import Tensor, nn
 
+from coopkit.derivatives import gradient, value_and_pull
+
 INTERFACE_VERSION = 1
 """Raised when these interfaces or the hooks change so that older plugins no longer work."""
 
@@ -41,10 +43,7 @@ class Target(ABC):
 
     def score(self, x: Tensor) -> Tensor:
         """Return ∇ log p(x), of the shape of x, detached; by autograd unless overridden."""
-        with torch.inference_mode(False), torch.enable_grad():
-            x = x.detach().clone().requires_grad_()
-            (gradient,) = torch.autograd.grad(self.log_prob(x).sum(), x)
-        return gradient
+        return gradient(self.log_prob, x)
 
     def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return both at x, detached: (chains,), and of the shape of x.
@@ -55,11 +54,7 @@ class Target(ABC):
         if type(self).score is not Target.score:
             with torch.no_grad():
                 return self.log_prob(x), self.score(x)
-        with torch.inference_mode(False), torch.enable_grad():
-            x = x.detach().clone().requires_grad_()
-            log_prob = self.log_prob(x)
-            (gradient,) = torch.autograd.grad(log_prob.sum(), x)
-        return log_prob.detach(), gradient
+        return value_and_pull(self.log_prob, x, torch.ones_like, lambda value: value)
 
     def project(self, x: Tensor) -> Tensor:
         """Return x with the entries that the target holds fixed put back; identity by default.

@@ -268,7 +268,7 @@ def build_run(recipe: Recipe, folder: Path, images: Images) -> Run:
     check_shares(recipe, images, accelerator)
     check_memory(recipe, images.shape, accelerator)
     rank = accelerator.process_index
-    seeds = [stream_seed(recipe.seed, own, rank) for own in ("draft", "revision", "inference")]
+    seeds = [stream_seed(recipe.seed, use, rank) for use in ("draft", "revision", "inference")]
     streams = Streams(*(torch.Generator(accelerator.device).manual_seed(seed) for seed in seeds))
     preparation = new_preparation(recipe, folder / FAST_FILE)
     learners = {

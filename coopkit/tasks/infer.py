@@ -11,7 +11,7 @@ from einops import rearrange
 from torch import Tensor
 
 from coopkit.builtin.langevin import Langevin
-from coopkit.derivatives import Function
+from coopkit.derivatives import Function, leaf
 from coopkit.errors import RunError
 from coopkit.interfaces import Sampler, Shape, Target
 from coopkit.targets import InferenceTarget, frozen, squared_norm
@@ -206,7 +206,7 @@ def stable_step_size(
 def curved(g: Function, x: Tensor, direction: Tensor) -> Tensor:
     """Return (∂g/∂X)ᵀ ∂g/∂X · direction of each chain, of the shape of x."""
     with torch.inference_mode(False), torch.enable_grad():
-        x, direction = x.detach().clone().requires_grad_(), direction.clone()
+        x = leaf(x)
         drawn = g(x)
         toward = torch.zeros_like(drawn).requires_grad_()
         (pulled,) = torch.autograd.grad(drawn, x, toward, create_graph=True)

@@ -98,7 +98,7 @@ def test_few_chains_may_stand_still_for_longer(iterations: int, chains: int, sti
 
 
 class Fails:
-    """A watcher with a fault, at once or at the end of the first iteration."""
+    """A watcher with a fault, which shows before the first iteration that follows a start."""
 
     @hookimpl
     def run_started(self, run: Run) -> None:
