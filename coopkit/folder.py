@@ -115,14 +115,17 @@ def cleared_unless(folder: Path, learnt: Callable[..., bool], *parts: object) ->
     """Remove the files of a new run that an error ends before its parts have `learnt` at all.
 
     They would be in the way of the same run with a mistake less. A run that is resumed, or that was
-    stopped, keeps what it has.
+    stopped, keeps what it has; a folder that was there before stays.
     """
-    new = not (folder / RECIPE_FILE).exists()
+    new, made = not (folder / RECIPE_FILE).exists(), not folder.exists()
     try:
         yield
     except Exception:
         if new and not learnt(*parts):
             clear_run(folder)
+            if made:
+                with suppress(OSError):
+                    folder.rmdir()
         raise
 
 

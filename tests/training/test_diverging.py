@@ -89,6 +89,12 @@ def test_a_run_that_fails_at_once_leaves_nothing_in_the_way(name: str, tmp_path:
     assert run(tiny(name), tmp_path).finished
 
 
+def test_a_folder_that_a_run_made_goes_with_it(tmp_path: Path):
+    with pytest.raises(DivergedError):
+        run(tiny("cooperative", "revision.step_size=1e30"), tmp_path / "runs" / "new")
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("iterations", "chains", "still"),
     [(19, 1000, False), (20, 10, True), (20, 9, False), (199, 1, False), (200, 1, True)],

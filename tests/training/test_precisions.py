@@ -10,6 +10,7 @@ from coopkit.building import build_learner, new_accelerator
 from coopkit.data import load_images
 from coopkit.errors import DivergedError, RecipeError
 from coopkit.tasks.energy import energies
+from coopkit.tasks.infer import InferenceSettings, infer_latents
 from coopkit.tasks.trained import load
 from coopkit.training import build_run, run
 
@@ -84,3 +85,14 @@ def test_tasks_have_log_p_in_float64_too(tmp_path: Path):
     std = trained.recipe.descriptor.architecture.reference_std
     expected = signals.double().square().flatten(1).sum(1) / (2 * std**2) - f.detach()
     torch.testing.assert_close(found, expected, rtol=1e-13, atol=0)
+
+
+@pytest.mark.parametrize("log_prob", ["float32", "float64"])
+def test_modes_of_latents_are_compared_as_the_run_wants_log_p(log_prob: str, tmp_path: Path):
+    run(tiny("cooperative", "run.iterations=1", f"run.log_prob={log_prob}"), tmp_path)
+    trained, seen = load(tmp_path), set()
+    assert trained.generator is not None
+    trained.generator.register_forward_hook(lambda module, x, drawn: seen.add(drawn.dtype))
+    settings = InferenceSettings(chains=2, steps=0, ascent=1)
+    infer_latents(trained, torch.randn(3, 1, 8, 8), settings)
+    assert (torch.float64 in seen) == (log_prob == "float64")
