@@ -64,7 +64,7 @@ class DescriptorAlgorithm:
             recall(self.memory, "revision"),
         )
         revised = revision.revised
-        figures = shift(self.descriptor, batch.signals, chains, revised, settings.residual)
+        figures = shift(self.descriptor, batch.signals, chains, revised, settings)
         figures |= told("revision", revision.figures)
         self.memory["chains"] = revised.contiguous()
         remember(self.memory, "revision", revision.kept)
@@ -170,7 +170,7 @@ class CooperativeAlgorithm:
             self.tune("inference", inference.kept)
             latents = inference.latents
             own |= told("inference", inference.figures)
-        figures = shift(descriptor, batch.signals, draft.initial, revised, settings.residual)
+        figures = shift(descriptor, batch.signals, draft.initial, revised, settings)
         learnt, learning = learn(generator, latents, revised, settings, "revised")
         figures |= learning | own
         return Iteration(
@@ -188,18 +188,24 @@ def told(purpose: str, figures: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def shift(
-    descriptor: Learner, observed: Tensor, initial: Tensor, revised: Tensor, residual: bool
+    descriptor: Learner, observed: Tensor, initial: Tensor, revised: Tensor, settings: Settings
 ) -> dict[str, Tensor]:
     """D2, with the energies (25) before it, what drives it, and how far D1 moved.
 
-    With `residual`, ‖Y/s² − ∂f/∂Y‖ of S2 as well, equation (26).
+    Where the settings ask for it, ‖Y/s² − ∂f/∂Y‖ of S2 as well, equation (26).
     """
     target = RevisionTarget(descriptor.frozen(), descriptor.std)
     figures = {"energy_initial": target.energy(initial).mean()}
-    if residual:
+    if settings.residual:
         figures["autoencoder_residual"] = squared_norm(target.score(revised)).sqrt().mean()
     moved = shift_density(
-        descriptor.trained, descriptor.optimizer, observed, revised, descriptor.backward
+        descriptor.trained,
+        descriptor.optimizer,
+        observed,
+        revised,
+        descriptor.backward,
+        settings.score_penalty,
+        descriptor.std,
     )
     twice = 2 * descriptor.std**2
     real, drawn = (total_of_squares(x).mean() / twice for x in (observed, revised))
@@ -210,6 +216,8 @@ def shift(
     if min(len(observed), len(revised)) > 1:
         figures["diversity"] = spread(revised) / spread(observed).clamp(min=1e-6)
     figures["descriptor_gradient_norm"] = moved.gradient_norm
+    if moved.penalty is not None:
+        figures["score_penalty"] = moved.penalty
     return figures
 
 

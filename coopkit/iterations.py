@@ -58,6 +58,7 @@ class Settings:
         inference: the sampler of G1.
         inference_steps: l_G.
         draft_noise_std: standard deviation of ε in G0, in the units of the signal.
+        score_penalty: γ of D2.
         updates: how many times G2 is done.
         residual: whether to measure the auto-encoder residual (26) of S2.
         shown: of how many chains S3 is drawn, the first ones; None for all.
@@ -68,6 +69,7 @@ class Settings:
     inference: Sampler[Any] | None = None
     inference_steps: int = 0
     draft_noise_std: float = 0.0
+    score_penalty: float = 0.0
     updates: int = 1
     residual: bool = False
     shown: int | None = None

@@ -22,6 +22,7 @@ from coopkit.sections import (
     Network,
     ReconstructionTable,
     RunTable,
+    ShiftTable,
     StartTable,
     Steps,
     resolve,
@@ -33,7 +34,7 @@ AlgorithmName = Literal["descriptor", "generator", "cooperative"]
 
 
 TABLES: dict[str, tuple[str, ...]] = {
-    "descriptor": ("data", "descriptor", "revision", "run"),
+    "descriptor": ("data", "descriptor", "revision", "shift", "run"),
     "generator": ("data", "generator", "inference", "reconstruction", "run"),
     "cooperative": (
         "data",
@@ -42,6 +43,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "draft",
         "revision",
         "inference",
+        "shift",
         "reconstruction",
         "run",
     ),
@@ -49,6 +51,7 @@ TABLES: dict[str, tuple[str, ...]] = {
 KEYS: dict[str, type[Any]] = {
     "data": DataTable,
     "draft": DraftTable,
+    "shift": ShiftTable,
     "reconstruction": ReconstructionTable,
     "run": RunTable,
     "start": StartTable,
@@ -58,9 +61,9 @@ KEYS: dict[str, type[Any]] = {
 """Classes whose fields are the keys of coopkit's own tables; others are those of plugins."""
 
 OPTIONAL: dict[str, dict[str, Raw]] = {
-    "descriptor": {},
+    "descriptor": {"shift": {}},
     "generator": {"reconstruction": {}},
-    "cooperative": {"draft": {}, "inference": {"steps": 0}, "reconstruction": {}},
+    "cooperative": {"draft": {}, "inference": {"steps": 0}, "shift": {}, "reconstruction": {}},
 }
 """The tables that an algorithm can do without, and what they then say."""
 
@@ -82,6 +85,7 @@ class Recipe:
         draft: G0.
         revision: the sampler of D1.
         inference: the sampler of G1.
+        shift: D2.
         reconstruction: G2.
         run: length, width and watching.
         raw: the tables as the file has them, with defaults and overrides filled in.
@@ -97,6 +101,7 @@ class Recipe:
     draft: Scheduled[DraftTable] | None = None
     revision: Chain | None = None
     inference: Chain | None = None
+    shift: Scheduled[ShiftTable] | None = None
     reconstruction: Scheduled[ReconstructionTable] | None = None
     run: RunTable
     raw: Raw = attrs.field(repr=False, eq=False)
@@ -151,6 +156,7 @@ class Recipe:
             inference=inference.sampler.at(t) if inference else None,
             inference_steps=inference.steps.at(t).steps if inference else 0,
             draft_noise_std=self.draft.at(t).noise_std if self.draft else 0.0,
+            score_penalty=self.shift.at(t).score_penalty if self.shift else 0.0,
             updates=self.reconstruction.at(t).updates if self.reconstruction else 1,
             residual=bool(every) and t % every == 0,
             shown=None if drawn else SHOWN,

@@ -97,6 +97,19 @@ class DraftTable:
 
 
 @attrs.frozen(kw_only=True)
+class ShiftTable:
+    """How D2 moves density from the revised to the observed signals.
+
+    Attributes:
+        score_penalty: γ ≥ 0 of γ/2 · s² · mean ‖∂E/∂Y‖² over the observed signals, which f learns
+            to make small beside (7); 0 is the paper's. It keeps f from growing so steep near them
+            that revisions have to be short, for a second derivative in each update.
+    """
+
+    score_penalty: float = attrs.field(default=0.0, validator=ge(0))
+
+
+@attrs.frozen(kw_only=True)
 class ReconstructionTable:
     """How G2 learns.
 
@@ -156,6 +169,7 @@ class RunTable:
 PLAIN: dict[str, type[Any]] = {"data": DataTable, "run": RunTable}
 SCHEDULABLE: dict[str, type[Any]] = {
     "draft": DraftTable,
+    "shift": ShiftTable,
     "reconstruction": ReconstructionTable,
 }
 

@@ -4,6 +4,7 @@ They take plain modules and tensors, so that they can be used by hand. Signals a
 and latents (chains, ...); nothing here knows of recipes, files or devices.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -68,12 +69,14 @@ class DensityShift:
     Attributes:
         f_observed: mean of f over the observed signals before the update, a scalar tensor.
         f_revised: the same over the revised signals.
-        gradient_norm: ‖·‖ of the ascent direction (7), a scalar tensor.
+        gradient_norm: ‖·‖ of the ascent direction (7), of the penalty's part, too, a scalar tensor.
+        penalty: what was added to mean f(Ỹ) − mean f(Y), a scalar tensor, or None.
     """
 
     f_observed: Tensor
     f_revised: Tensor
     gradient_norm: Tensor
+    penalty: Tensor | None = None
 
 
 @attrs.frozen(eq=False)
@@ -172,6 +175,8 @@ def shift_density(
     observed: Tensor,
     revised: Tensor,
     backward: Backward = Tensor.backward,
+    score_penalty: float = 0.0,
+    reference_std: float = math.inf,
 ) -> DensityShift:
     """D2: move density from the revised to the observed signals, equation (7).
 
@@ -179,20 +184,39 @@ def shift_density(
     optimiser, which descends, is given its negative. Both pass through the descriptor as one batch,
     whose statistics a batch normalisation uses here, and only here.
 
+    With a penalty γ, what descends is mean f(Ỹ) − mean f(Y) + γ/2 · s² · mean ‖∂E/∂Y‖², the last
+    over the observed signals, E the energy (25): observed signals are drawn to where the energy is
+    level, as the auto-encoder (26) has them. It is the penalty R₁ of Mescheder, Geiger and Nowozin
+    (2018) on an energy in place of a classifier.
+
     Args:
         descriptor: f, from signals to (chains,).
         optimizer: of the descriptor's parameters.
         observed: Y_i, (n, ...).
         revised: Ỹ_i, (ñ, ...).
         backward: how to accumulate gradients.
+        score_penalty: γ ≥ 0; 0 is the paper's.
+        reference_std: s of E, in the units of the signal; of infinity E is −f, and s² in the
+            penalty is 1.
     """
     optimizer.zero_grad(set_to_none=True)
-    f = descriptor(torch.cat([observed, revised]).detach())
-    f_observed, f_revised = (part.mean() for part in f.split([len(observed), len(revised)]))
-    backward(f_revised - f_observed)
+    observed = observed.detach().requires_grad_(score_penalty > 0)
+    f = descriptor(torch.cat([observed, revised.detach()]))
+    parts = f.split([len(observed), len(revised)])
+    f_observed, f_revised = (part.mean() for part in parts)
+    loss, penalty = f_revised - f_observed, None
+    if score_penalty > 0:
+        (slope,) = torch.autograd.grad(parts[0].sum(), observed, create_graph=True)
+        unit = reference_std if reference_std < math.inf else 1.0
+        score = unit * (slope - observed.detach() / reference_std**2)
+        penalty = score_penalty / 2 * squared_norm(score).mean()
+        loss = loss + penalty
+    backward(loss)
     norm = gradient_norm(optimizer)
     optimizer.step()
-    return DensityShift(f_observed.detach(), f_revised.detach(), norm)
+    return DensityShift(
+        f_observed.detach(), f_revised.detach(), norm, None if penalty is None else penalty.detach()
+    )
 
 
 def reconstruct(

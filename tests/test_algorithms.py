@@ -170,13 +170,20 @@ def test_algorithm_3_reaches_the_gaussian_fixed_points(seed):
 def test_an_iteration_of_algorithm_1_is_the_listing(seed):
     f, y, chains = PlaneF(3), torch.randn(4, 3), torch.randn(5, 3)
     algorithm = DescriptorAlgorithm(learner(f, 0.1, 0.5), streams(seed), {"chains": chains.clone()})
-    settings = Settings(revision=Langevin(step_size=0.1), revision_steps=3)
+    settings = Settings(revision=Langevin(step_size=0.1), revision_steps=3, score_penalty=0.3)
     by_hand, rng = deepcopy(f), streams(seed).revision
     for _ in range(2):
         found = algorithm.iterate(whole(y), settings)
         assert torch.equal(found.initial, chains)
         chains = revise(by_hand, 0.5, settings.revision, chains, 3, rng).revised
-        shift_density(by_hand, learner(by_hand, 0.1, 0.5).optimizer, y, chains)
+        shift_density(
+            by_hand,
+            learner(by_hand, 0.1, 0.5).optimizer,
+            y,
+            chains,
+            score_penalty=0.3,
+            reference_std=0.5,
+        )
         assert torch.equal(found.revised, chains)
         assert torch.equal(algorithm.memory["chains"], chains)
         assert torch.equal(f.weight, by_hand.weight)
@@ -219,6 +226,7 @@ def test_an_iteration_of_algorithm_3_is_the_listing(inference_steps, seed):
         inference=Langevin(step_size=0.1),
         inference_steps=inference_steps,
         draft_noise_std=0.4,
+        score_penalty=0.6,
         updates=2,
     )
     found = algorithm.iterate(whole(y), settings)
@@ -230,7 +238,8 @@ def test_an_iteration_of_algorithm_3_is_the_listing(inference_steps, seed):
         x = infer(
             g_by_hand, 0.4, settings.inference, x, revised, inference_steps, rngs.inference
         ).latents
-    shift_density(f_by_hand, learner(f_by_hand, 0.1, 0.7).optimizer, y, revised)
+    optimizer = learner(f_by_hand, 0.1, 0.7).optimizer
+    shift_density(f_by_hand, optimizer, y, revised, score_penalty=0.6, reference_std=0.7)
     optimizer = learner(g_by_hand, 0.2, 0.4).optimizer
     learnt = reconstruct(g_by_hand, optimizer, x, revised, 0.4, updates=2)
     assert torch.equal(found.observed, y)

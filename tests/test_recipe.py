@@ -177,6 +177,7 @@ def test_schedule_extends_over_the_run_unless_told_otherwise():
         ("revision", "temperature", 1.0),
         ("inference", "step_size", 0.1),
         ("draft", "noise_std", 0.1),
+        ("shift", "score_penalty", 0.1),
         ("reconstruction", "updates", 1),
         ("descriptor.optimizer", "lr", 0.1),
         ("descriptor.optimizer", "cap", 0.1),

@@ -1,5 +1,7 @@
 """The five steps against formulas that need no autograd, on linear networks."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -33,6 +35,18 @@ class Plane(nn.Linear):
 
     def forward(self, y: Tensor) -> Tensor:
         return super().forward(y).squeeze(1)
+
+
+class Bowl(nn.Module):
+    """f(Y) = w·Y − a‖Y‖²/2, whose energy has the gradient (1/s² + a) Y − w."""
+
+    def __init__(self, w: Tensor, a: float) -> None:
+        super().__init__()
+        self.w = nn.Parameter(w)
+        self.a = nn.Parameter(torch.tensor(a, dtype=w.dtype))
+
+    def forward(self, y: Tensor) -> Tensor:
+        return y @ self.w - self.a * (y * y).sum(1) / 2
 
 
 def plain_descent(network: nn.Module) -> torch.optim.Optimizer:
@@ -174,6 +188,49 @@ def test_d2_ascends_along_equation_7(dimension, units, observed, revised, seed):
     torch.testing.assert_close(shifted.gradient_norm, norm)
     torch.testing.assert_close(shifted.f_observed, c @ (w @ y.mean(0) + b))
     torch.testing.assert_close(shifted.f_revised, c @ (w @ y_revised.mean(0) + b))
+
+
+@pytest.mark.parametrize("s", [0.4, 1.7, math.inf])
+@given(dimension=sizes, observed=sizes, revised=sizes, gamma=st.floats(0.01, 3), seed=seeds)
+def test_d2_descends_along_the_gradient_of_its_penalty(
+    s, dimension, observed, revised, gamma, seed
+):
+    """γ/2 · s² mean ‖λY − w‖² has the gradients −γs² mean(λY − w) and γs² mean (λY − w)·Y."""
+    rng = stream(seed)
+    y = torch.randn(observed, dimension, generator=rng).double() + 1
+    y_revised = torch.randn(revised, dimension, generator=rng).double()
+    w, a = torch.randn(dimension, generator=rng).double(), 0.3
+    f = Bowl(w.clone(), a)
+    shifted = shift_density(f, plain_descent(f), y, y_revised, score_penalty=gamma, reference_std=s)
+    unit, score = (1.0 if s == math.inf else s**2), (s**-2 + a) * y - w
+    ascent = y.mean(0) - y_revised.mean(0) + gamma * unit * score.mean(0)
+    torch.testing.assert_close(f.w.detach() - w, ascent)
+    squares = (y_revised**2).sum(1).mean() - (y**2).sum(1).mean()
+    moved = squares / 2 - gamma * unit * (score * y).sum(1).mean()
+    torch.testing.assert_close(f.a.detach() - a, moved)
+    torch.testing.assert_close(shifted.penalty, gamma / 2 * unit * (score**2).sum(1).mean())
+    torch.testing.assert_close(shifted.f_observed, (y @ w - a * (y * y).sum(1) / 2).mean())
+    assert not shifted.penalty.requires_grad
+    assert y.grad is None
+
+
+@pytest.mark.parametrize(("gamma", "s", "std"), [(0.0, 0.5, 1.0), (1.0, 0.5, 1.0), (0.3, 2.0, 0.7)])
+def test_what_the_penalty_makes_of_a_gaussian(gamma, s, std):
+    """The precision λ that D2 ends at solves 2γs²σ²λ² + σ²λ = 1; that of the data is 1/σ²."""
+    f = Bowl(torch.zeros(1).double(), 0.0)
+    optimizer = torch.optim.SGD(f.parameters(), lr=0.2)
+    y = torch.tensor([[std], [-std]]).double()
+    for _ in range(2000):
+        drawn = y / std * (s**-2 + f.a.detach()) ** -0.5
+        shift_density(f, optimizer, y, drawn, score_penalty=gamma, reference_std=s)
+    a, b = 2 * gamma * s**2 * std**2, std**2
+    expected = ((b**2 + 4 * a) ** 0.5 - b) / (2 * a) if gamma else 1 / b
+    assert (s**-2 + f.a).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_without_a_penalty_d2_tells_of_none(seed):
+    f, y = Plane(3), torch.randn(4, 3)
+    assert shift_density(f, plain_descent(f), y + 1, y).penalty is None
 
 
 def ascent_by_hand(a: Tensor, c: Tensor, x: Tensor, y: Tensor, sigma: float) -> tuple[Tensor, ...]:

@@ -44,8 +44,8 @@ def show_recipe(name: str) -> None:
 def show_keys(table: str) -> None:
     """Print the keys of TABLE: types, defaults, units and meaning.
 
-    TABLE is data, draft, reconstruction, run, start, steps (of revision and inference) or capped
-    (the optimiser). Networks, samplers and schedules are plugins: coopkit plugins show NAME.
+    TABLE is data, draft, shift, reconstruction, run, start, steps (of revision and inference) or
+    capped (the optimiser). Networks, samplers and schedules are plugins: coopkit plugins show NAME.
     """
     from coopkit.errors import CoopkitError, did_you_mean
     from coopkit.recipe import KEYS
