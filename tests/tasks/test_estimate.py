@@ -95,6 +95,13 @@ def test_the_peak_is_what_a_run_takes(tmp_path: Path, fast: str):
     assert 0.6 * expected <= taken <= 1.5 * expected + 60 * MIB
 
 
+def test_a_penalty_takes_the_memory_of_a_second_derivative():
+    plain, penalized = (estimate(read("quickstart", f"shift.score_penalty={x}")) for x in (0, 1))
+    (step,) = (name for name in plain.stages if name.startswith("D2"))
+    assert 1.1 < penalized.stages.pop(step) / plain.stages.pop(step) < 2.5
+    assert penalized.stages == plain.stages
+
+
 def test_it_is_said_in_words():
     said = describe_estimate(read("quickstart", "run.chains=12"))
     assert {"D1, 12 of 12 chains at a time", "D2, 36 signals", "G2, 12 signals"} < set(said)
