@@ -29,7 +29,7 @@ from coopkit.sections import Network
 from coopkit.starting import unexpanded
 from coopkit.statistics.components import component_latents
 from coopkit.streams import seeded, stream_seed
-from coopkit.targets import frozen
+from coopkit.targets import evaluating, frozen
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -166,6 +166,8 @@ def build_learner(
     exact = recipe.run.log_prob == "float64"
     if exact:
         check_float64(network, kind, entry)
+    if descriptor and is_penalized(recipe):
+        check_second_derivative(network, entry)
     try:
         plain = table.optimizer.at(0).build(network, torch.zeros(1, *entry))
     except ValueError as error:
@@ -209,6 +211,30 @@ def check_float64(network: nn.Module, kind: str, entry: Shape) -> None:
             frozen(network, torch.float64)(torch.zeros(1, *entry))
     except RuntimeError as error:
         problem = f'run.log_prob "float64" is not for this {kind}: {error}'
+        raise RecipeError("recipe", [problem]) from error
+
+
+def is_penalized(recipe: Recipe) -> bool:
+    """Whether D2 of any iteration has a penalty on the score."""
+    shift = recipe.shift
+    iterations = range(recipe.run.iterations)
+    return shift is not None and any(shift.at(t).score_penalty > 0 for t in iterations)
+
+
+def check_second_derivative(network: nn.Module, entry: Shape) -> None:
+    """Refuse a descriptor of which a penalty on the score cannot be learnt.
+
+    Raises:
+        RecipeError: saying what torch says.
+    """
+    try:
+        x = torch.zeros(1, *entry, requires_grad=True)
+        with evaluating(network):
+            (slope,) = torch.autograd.grad(network(x).sum(), x, create_graph=True)
+        torch.autograd.grad(slope.square().sum(), list(network.parameters()), allow_unused=True)
+    except RuntimeError as error:
+        reason = str(error).partition("\n")[0]
+        problem = f"shift.score_penalty is not for this descriptor: {reason}"
         raise RecipeError("recipe", [problem]) from error
 
 

@@ -5,16 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ADVICE = {
-    "descriptor": "The descriptor has become too strong for its chains: try a larger "
-    "shift.score_penalty, a smaller descriptor.optimizer.lr or cap, or a smaller "
-    "revision.step_size.",
+    "descriptor": "The descriptor has become too strong for its chains: try a smaller "
+    "descriptor.optimizer.lr or cap, a smaller revision.step_size, or a shift.score_penalty.",
     "generator": "Try a smaller generator.optimizer.lr or cap, a smaller inference.step_size, or "
     "a larger generator.noise_std.",
     "start": "Try a smaller generator.start.optimizer.lr or cap, a smaller "
     "generator.start.inference.step_size, or a larger generator.noise_std.",
-    "cooperative": "The descriptor has become too strong for its chains: try a larger "
-    "shift.score_penalty, a smaller descriptor.optimizer.lr or cap, a smaller "
-    "revision.step_size, or more reconstruction.updates.",
+    "cooperative": "The descriptor has become too strong for its chains: try a smaller "
+    "descriptor.optimizer.lr or cap, a smaller revision.step_size, a shift.score_penalty, or more "
+    "reconstruction.updates.",
 }
 """What to try when a run of an algorithm diverges, or one that [generator.start] has come first."""
 

@@ -1,11 +1,12 @@
 """The tables of a recipe: their classes, how they are checked, how they are written out."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import attrs
-from attrs.validators import ge, gt
+from attrs.validators import ge, gt, lt
 
 from coopkit.conversion import convert, refuse, shorten
 from coopkit.data import DataTable, place_of
@@ -102,11 +103,11 @@ class ShiftTable:
 
     Attributes:
         score_penalty: γ ≥ 0 of γ/2 · s² · mean ‖∂E/∂Y‖² over the observed signals, which f learns
-            to make small beside (7); 0 is the paper's. It keeps f from growing so steep near them
-            that revisions have to be short, for a second derivative in each update.
+            to make small beside (7); 0 is the paper's. The energy stays nearly level around them,
+            so that revisions can be longer, for a second derivative in each update.
     """
 
-    score_penalty: float = attrs.field(default=0.0, validator=ge(0))
+    score_penalty: float = attrs.field(default=0.0, validator=[ge(0), lt(math.inf)])
 
 
 @attrs.frozen(kw_only=True)

@@ -69,7 +69,7 @@ class DensityShift:
     Attributes:
         f_observed: mean of f over the observed signals before the update, a scalar tensor.
         f_revised: the same over the revised signals.
-        gradient_norm: ‖·‖ of the ascent direction (7), of the penalty's part, too, a scalar tensor.
+        gradient_norm: ‖·‖ of the ascent direction (7), a penalty's part included, a scalar tensor.
         penalty: what was added to mean f(Ỹ) − mean f(Y), a scalar tensor, or None.
     """
 
@@ -176,7 +176,7 @@ def shift_density(
     revised: Tensor,
     backward: Backward = Tensor.backward,
     score_penalty: float = 0.0,
-    reference_std: float = math.inf,
+    reference_std: float | None = None,
 ) -> DensityShift:
     """D2: move density from the revised to the observed signals, equation (7).
 
@@ -185,9 +185,10 @@ def shift_density(
     whose statistics a batch normalisation uses here, and only here.
 
     With a penalty γ, what descends is mean f(Ỹ) − mean f(Y) + γ/2 · s² · mean ‖∂E/∂Y‖², the last
-    over the observed signals, E the energy (25): observed signals are drawn to where the energy is
-    level, as the auto-encoder (26) has them. It is the penalty R₁ of Mescheder, Geiger and Nowozin
-    (2018) on an energy in place of a classifier.
+    over the observed signals, E the energy (25), which becomes level around them, as for the
+    auto-encoder (26). It is the penalty R₁ of Mescheder, Geiger and Nowozin (2018) on an energy in
+    place of a classifier. A batch normalisation has the slope under the statistics of the batch,
+    which is not the one that chains follow.
 
     Args:
         descriptor: f, from signals to (chains,).
@@ -195,20 +196,27 @@ def shift_density(
         observed: Y_i, (n, ...).
         revised: Ỹ_i, (ñ, ...).
         backward: how to accumulate gradients.
-        score_penalty: γ ≥ 0; 0 is the paper's.
-        reference_std: s of E, in the units of the signal; of infinity E is −f, and s² in the
-            penalty is 1.
+        score_penalty: γ ≥ 0; 0 is the paper's. With more f is differentiated twice.
+        reference_std: s of E, in the units of the signal, which the penalty needs; of infinity E is
+            −f, and s² in the penalty is 1.
+
+    Raises:
+        ValueError: γ is no number ≥ 0, or s is needed and not given.
     """
+    if not score_penalty >= 0:
+        raise ValueError(f"score_penalty must be >= 0: {score_penalty}")
+    if score_penalty > 0 and reference_std is None:
+        raise ValueError("a score_penalty needs the reference_std of the energy")
     optimizer.zero_grad(set_to_none=True)
-    observed = observed.detach().requires_grad_(score_penalty > 0)
-    f = descriptor(torch.cat([observed, revised.detach()]))
-    parts = f.split([len(observed), len(revised)])
-    f_observed, f_revised = (part.mean() for part in parts)
+    count = len(observed)
+    signals = torch.cat([observed, revised]).detach().requires_grad_(score_penalty > 0)
+    f = descriptor(signals)
+    f_observed, f_revised = f[:count].mean(), f[count:].mean()
     loss, penalty = f_revised - f_observed, None
-    if score_penalty > 0:
-        (slope,) = torch.autograd.grad(parts[0].sum(), observed, create_graph=True)
+    if reference_std is not None and score_penalty > 0:
+        (slope,) = torch.autograd.grad(f[:count].sum(), signals, create_graph=True)
         unit = reference_std if reference_std < math.inf else 1.0
-        score = unit * (slope - observed.detach() / reference_std**2)
+        score = unit * (slope[:count] - signals[:count].detach() / reference_std**2)
         penalty = score_penalty / 2 * squared_norm(score).mean()
         loss = loss + penalty
     backward(loss)

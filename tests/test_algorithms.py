@@ -176,7 +176,7 @@ def test_an_iteration_of_algorithm_1_is_the_listing(seed):
         found = algorithm.iterate(whole(y), settings)
         assert torch.equal(found.initial, chains)
         chains = revise(by_hand, 0.5, settings.revision, chains, 3, rng).revised
-        shift_density(
+        moved = shift_density(
             by_hand,
             learner(by_hand, 0.1, 0.5).optimizer,
             y,
@@ -184,6 +184,7 @@ def test_an_iteration_of_algorithm_1_is_the_listing(seed):
             score_penalty=0.3,
             reference_std=0.5,
         )
+        assert torch.equal(found.figures["score_penalty"], moved.penalty)
         assert torch.equal(found.revised, chains)
         assert torch.equal(algorithm.memory["chains"], chains)
         assert torch.equal(f.weight, by_hand.weight)
@@ -239,7 +240,8 @@ def test_an_iteration_of_algorithm_3_is_the_listing(inference_steps, seed):
             g_by_hand, 0.4, settings.inference, x, revised, inference_steps, rngs.inference
         ).latents
     optimizer = learner(f_by_hand, 0.1, 0.7).optimizer
-    shift_density(f_by_hand, optimizer, y, revised, score_penalty=0.6, reference_std=0.7)
+    moved = shift_density(f_by_hand, optimizer, y, revised, score_penalty=0.6, reference_std=0.7)
+    assert torch.equal(found.figures["score_penalty"], moved.penalty)
     optimizer = learner(g_by_hand, 0.2, 0.4).optimizer
     learnt = reconstruct(g_by_hand, optimizer, x, revised, 0.4, updates=2)
     assert torch.equal(found.observed, y)

@@ -38,6 +38,8 @@ for name in ("descriptor", "generator", "cooperative", "begun"):
         keys = ["run.device=cpu", f"run.iterations={iterations}"]
         if name == "begun":
             return Recipe.read(tiny / "cooperative.toml", [*keys, *start])
+        if name == "cooperative":
+            keys.append("shift.score_penalty=1")
         return Recipe.read(tiny / f"{name}.toml", keys)
     whole = run(recipe(3), out / name / "whole")
     run(recipe(2), out / name / "parts")

@@ -228,9 +228,59 @@ def test_what_the_penalty_makes_of_a_gaussian(gamma, s, std):
     assert (s**-2 + f.a).item() == pytest.approx(expected, rel=1e-6)
 
 
+class Normalized(nn.Module):
+    """f(Y) = c·b(Y), b batch normalisation of one entry without weights of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.c = nn.Parameter(torch.tensor(2.0).double())
+
+    def forward(self, y: Tensor) -> Tensor:
+        return self.c * nn.functional.batch_norm(y, None, None, training=True, eps=1e-30).squeeze(1)
+
+
+def test_the_slope_of_a_batch_normalisation_is_that_of_the_observed_alone(seed):
+    """Σ over the observed of f, not over all: of all normalised values the sum is 0, and flat."""
+    f, y = Normalized(), torch.tensor([[1.0], [3.0]]).double()
+    drawn, s = torch.tensor([[0.0], [4.0]]).double(), 10.0
+    shifted = shift_density(f, plain_descent(f), y, drawn, score_penalty=1.0, reference_std=s)
+    batch, c = torch.cat([y, drawn]), 2.0
+    std = batch.std(correction=0)
+    centred = (batch - batch.mean()) / std
+    slope = c / std * (1 - 2 / 4 - centred * centred[:2].sum() / 4)
+    expected = (s * (slope[:2] - y / s**2)).square().mean() / 2
+    torch.testing.assert_close(shifted.penalty, expected)
+
+
+def test_d2_takes_signals_that_can_have_no_gradient(seed):
+    f = Bowl(torch.zeros(2).double(), 0.3)
+    with torch.inference_mode():
+        y = torch.randn(3, 2).double()
+    shifted = shift_density(f, plain_descent(f), y, y + 1, score_penalty=1.0, reference_std=2.0)
+    torch.testing.assert_close(
+        shifted.penalty, 2 * (0.55 * y.clone()).square().sum(1).mean(), check_dtype=False
+    )
+
+
 def test_without_a_penalty_d2_tells_of_none(seed):
     f, y = Plane(3), torch.randn(4, 3)
     assert shift_density(f, plain_descent(f), y + 1, y).penalty is None
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({"score_penalty": 1.0}, "needs the reference_std"),
+        ({"score_penalty": -1.0, "reference_std": 1.0}, "must be >= 0: -1.0"),
+        ({"score_penalty": math.nan, "reference_std": 1.0}, "must be >= 0: nan"),
+    ],
+)
+def test_a_penalty_that_cannot_be_is_refused(given, complaint, seed):
+    f, y = Plane(3), torch.randn(4, 3)
+    before = f.weight.detach().clone()
+    with pytest.raises(ValueError, match=complaint):
+        shift_density(f, plain_descent(f), y, y, **given)
+    assert torch.equal(f.weight, before)
 
 
 def ascent_by_hand(a: Tensor, c: Tensor, x: Tensor, y: Tensor, sigma: float) -> tuple[Tensor, ...]:

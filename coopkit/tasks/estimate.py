@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.func import functional_call
 
-from coopkit.building import begins_at_components, build_network
+from coopkit.building import begins_at_components, build_network, is_penalized
 from coopkit.data import load_images
 from coopkit.fast import cached_choices
 from coopkit.fast.chunks import chunk_within
@@ -77,8 +77,8 @@ def estimate(recipe: Recipe) -> Estimate:
         stages |= evaluation(recipe, network, descriptor, torch.zeros(chains, *entry))
         rows = batch + chains if descriptor else chains
         update = f"D2, {rows} signals" if descriptor else f"G2, {rows} signals"
-        penalized = descriptor and recipe.settings(recipe.run.iterations - 1).score_penalty > 0
-        stages[update] = training(network, torch.zeros(rows, *entry), penalized)
+        twice = descriptor and is_penalized(recipe)
+        stages[update] = training(network, torch.zeros(rows, *entry), twice)
     if begins_at_components(recipe):
         stages["components"] = fitting_bytes(len(images), signals[0].numel())
     keeping = recipe.run.fast == "auto" and keeps_memory()
@@ -147,17 +147,17 @@ def evaluation(recipe: Recipe, network: nn.Module, descriptor: bool, x: Tensor) 
     return {f"{step}, {chunk} of {len(x)} chains at a time": held + plan.bytes * chunk // len(x)}
 
 
-def training(network: nn.Module, x: Tensor, penalized: bool) -> int:
-    """Return the bytes that the passes of an update, with a penalty or not, take at their peak."""
+def training(network: nn.Module, x: Tensor, twice: bool) -> int:
+    """Return the bytes that an update takes at its peak, by second derivatives or not."""
     names = [name for name, _ in network.named_parameters()]
 
     def gradients(constants: Mapping[str, Tensor], x: Tensor) -> list[Tensor | None]:
         leaves = {name: constants[name].detach().requires_grad_() for name in names}
-        x = x.detach().requires_grad_(penalized)
+        x = x.detach().requires_grad_(twice)
         with torch.enable_grad():
             drawn = functional_call(network, {**constants, **leaves}, (x,))
             total = drawn.square().sum()
-            if penalized:
+            if twice:
                 (slope,) = torch.autograd.grad(drawn.sum(), x, create_graph=True)
                 total = total + slope.square().sum()
             return list(torch.autograd.grad(total, list(leaves.values()), allow_unused=True))

@@ -96,7 +96,10 @@ def test_the_peak_is_what_a_run_takes(tmp_path: Path, fast: str):
 
 
 def test_a_penalty_takes_the_memory_of_a_second_derivative():
-    plain, penalized = (estimate(read("quickstart", f"shift.score_penalty={x}")) for x in (0, 1))
+    falling = '{schedule="linear", start=1, end=0, iterations=2}'
+    plain, penalized = (
+        estimate(read("quickstart", f"shift.score_penalty={x}")) for x in (0, falling)
+    )
     (step,) = (name for name in plain.stages if name.startswith("D2"))
     assert 1.1 < penalized.stages.pop(step) / plain.stages.pop(step) < 2.5
     assert penalized.stages == plain.stages

@@ -23,7 +23,8 @@ def test_divergence_stops_with_what_to_try_and_keeps_the_last_good_checkpoint(tm
     message = str(caught.value)
     assert caught.value.iteration == len(metrics(tmp_path)) + 1
     assert f"iteration {caught.value.iteration}: {caught.value.quantity} is " in message
-    assert "a smaller descriptor.optimizer.lr" in message
+    assert "try a smaller descriptor.optimizer.lr" in message
+    assert "a shift.score_penalty" in message
     kept = newest(tmp_path)
     assert f"The last checkpoint is {list_checkpoints(tmp_path / 'checkpoints')[-1]}; " in message
     assert all(torch.isfinite(w).all() for n in kept.networks.values() for w in n.values())

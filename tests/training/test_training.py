@@ -95,6 +95,34 @@ class Cast(torch.nn.Module):
         return self.layer(x.flatten(1).float()).squeeze(1)
 
 
+def test_a_penalty_that_ends_is_told_while_there_is_one(tmp_path: Path):
+    falling = 'shift.score_penalty={schedule="piecewise", values=[1, 0], boundaries=[2]}'
+    run(tiny("descriptor", falling, "run.mixed_precision=bf16"), tmp_path)
+    assert ["score_penalty" in line for line in metrics(tmp_path)] == [True, True, False, False]
+
+
+class Once(torch.nn.Module):
+    """A network whose slope is no function of its weights that torch knows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(64, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x.flatten(1).detach()).squeeze(1)
+
+
+def test_a_descriptor_that_a_penalty_does_not_suit_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    architecture = type(tiny("descriptor").descriptor.architecture)
+    monkeypatch.setattr(architecture, "build", lambda self, shape: Once())
+    late = 'shift.score_penalty={schedule="piecewise", values=[0, 1], boundaries=[3]}'
+    with pytest.raises(RecipeError, match=r"shift\.score_penalty is not for this descriptor: "):
+        run(tiny("descriptor", late), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_network_that_float64_does_not_suit_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
