@@ -84,17 +84,6 @@ def test_a_gpu_that_is_not_there_is_refused(tmp_path: Path):
         run(tiny("cooperative", "run.device=cuda"), tmp_path)
 
 
-class Cast(torch.nn.Module):
-    """A network that takes what it is given to float32, whatever it is."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = torch.nn.Linear(64, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layer(x.flatten(1).float()).squeeze(1)
-
-
 def test_a_penalty_that_ends_is_told_while_there_is_one(tmp_path: Path):
     falling = 'shift.score_penalty={schedule="piecewise", values=[1, 0], boundaries=[2]}'
     run(tiny("descriptor", falling, "run.mixed_precision=bf16"), tmp_path)
@@ -121,6 +110,17 @@ def test_a_descriptor_that_a_penalty_does_not_suit_is_refused(
     with pytest.raises(RecipeError, match=r"shift\.score_penalty is not for this descriptor: "):
         run(tiny("descriptor", late), tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+class Cast(torch.nn.Module):
+    """A network that takes what it is given to float32, whatever it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(64, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x.flatten(1).float()).squeeze(1)
 
 
 def test_a_network_that_float64_does_not_suit_is_refused(
