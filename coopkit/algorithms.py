@@ -192,9 +192,10 @@ def shift(
 ) -> dict[str, Tensor]:
     """D2, with the energies (25) before it, what drives it, and how far D1 moved.
 
-    Where the settings ask for it, ‖Y/s² − ∂f/∂Y‖ of S2 as well, equation (26).
+    Where the settings ask for it, ‖Y/s² − ∂f/∂Y‖ of S2 as well, equation (26). All energies are by
+    layers in float32, also where samplers are given finer ones.
     """
-    target = RevisionTarget(descriptor.frozen(), descriptor.std)
+    target = RevisionTarget(attrs.evolve(descriptor, exact=False).frozen(), descriptor.std)
     figures = {"energy_initial": target.energy(initial).mean()}
     if settings.residual:
         figures["autoencoder_residual"] = squared_norm(target.score(revised)).sqrt().mean()

@@ -1,7 +1,6 @@
 """From a recipe to networks, optimisers and an algorithm, placed on their device."""
 
 import atexit
-import copy
 import math
 import os
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from coopkit.errors import RecipeError
 from coopkit.fast import Preparation, cached_choices, order_weights, read_choices
 from coopkit.interfaces import Shape
 from coopkit.iterations import Learner, Streams
-from coopkit.precision import finest
+from coopkit.precision import Uncast, finest
 from coopkit.recipe import Recipe
 from coopkit.sections import Network
 from coopkit.starting import unexpanded
@@ -115,7 +114,7 @@ def build_network(recipe: Recipe, kind: str, shape: Shape) -> nn.Module:
     architecture = getattr(recipe, kind).architecture
     with seeded(stream_seed(recipe.seed, f"{kind} weights")):
         try:
-            network: nn.Module = architecture.build(shape)
+            network: nn.Module = architecture.build(shape).train()
         except ValueError as error:
             raise RecipeError("recipe", [f"{kind} cannot be built: {error}"]) from error
     if getattr(recipe, kind).start:
@@ -138,7 +137,7 @@ def new_preparation(recipe: Recipe, earlier: Path) -> Preparation | None:
     choices = cached_choices()
     if recipe.run.choices:
         given = read_choices(Path(recipe.run.choices))
-        if not given:
+        if not given and not earlier.exists():
             problem = f"run.choices {recipe.run.choices!r} is no fast.json of a run"
             raise RecipeError("recipe", [problem])
         choices.known |= given
@@ -178,8 +177,7 @@ def build_learner(
         x = torch.zeros(1, *entry, device=accelerator.device).expand(rows, *entry)
         with seeded(0, accelerator.device):
             order_weights(network.to(accelerator.device), x, preparation.choices)
-    # The engine casts in a forward of its own, which it gives to the network and not to the copy.
-    precise = None if accelerator.mixed_precision == "no" else copy.copy(network)
+    precise = None if accelerator.mixed_precision == "no" else Uncast(network)
     trained, optimizer = accelerator.prepare(network, plain)
     std = table.architecture.reference_std if descriptor else table.architecture.noise_std
     backward = backward_through(accelerator, optimizer)
@@ -231,7 +229,8 @@ def check_second_derivative(network: nn.Module, entry: Shape) -> None:
         x = torch.zeros(1, *entry, requires_grad=True)
         with evaluating(network):
             (slope,) = torch.autograd.grad(network(x).sum(), x, create_graph=True)
-        torch.autograd.grad(slope.square().sum(), list(network.parameters()), allow_unused=True)
+        learning = [weight for weight in network.parameters() if weight.requires_grad]
+        torch.autograd.grad(slope.square().sum(), learning, allow_unused=True)
     except RuntimeError as error:
         reason = str(error).partition("\n")[0]
         problem = f"shift.score_penalty is not for this descriptor: {reason}"

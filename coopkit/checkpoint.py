@@ -18,9 +18,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from coopkit.errors import RunError
+from coopkit.writing import TEMPORARY
 
-TEMPORARY = ".writing-"
 CHECKPOINTS = "checkpoints"
+FORMAT = 1
+"""Raised when checkpoints are written in a way that an older coopkit cannot read."""
 
 
 @attrs.frozen(eq=False)
@@ -78,6 +80,7 @@ def write(writing: Path, checkpoint: Checkpoint) -> None:
     skeleton = split(checkpoint.training, tensors)
     save_file(portable(tensors), writing / "training.safetensors")
     state: dict[str, Any] = {
+        "format": FORMAT,
         "iteration": checkpoint.iteration,
         "networks": list(checkpoint.networks),
         "training": skeleton,
@@ -97,10 +100,12 @@ def load_checkpoint(place: Path) -> Checkpoint:
     """Read a checkpoint.
 
     Raises:
-        RunError: it is damaged; the message names the file.
+        RunError: it is damaged, or a newer coopkit has written it; the message names the file.
     """
     try:
         state = json.loads((place / "state.json").read_text(encoding="utf-8"))
+        if state.get("format", FORMAT) > FORMAT:
+            raise RunError(f"the checkpoint {place} is of a newer coopkit; upgrade to read it")
         networks = {name: load_file(place / f"{name}.safetensors") for name in state["networks"]}
         tensors = load_file(place / "training.safetensors")
         training = join(state["training"], tensors)
@@ -108,7 +113,7 @@ def load_checkpoint(place: Path) -> Checkpoint:
         if not all_finite(checkpoint):
             raise ValueError("a weight is not finite")
         return checkpoint
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise RunError(
             f"the checkpoint {place} is damaged: {error}; remove it to go on from an older one"
         ) from error

@@ -7,7 +7,21 @@ from functools import partial
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
+import attrs
 from cattrs import Converter
+
+
+class TableProblems(Exception):
+    """What is wrong in a table: pairs of a dotted path below it and a sentence."""
+
+    def __init__(self, items: list[tuple[str, str]]) -> None:
+        self.items = items
+        super().__init__(items)
+
+    def under(self, key: str) -> Iterator[tuple[str, str]]:
+        """Yield the problems with the path that they have one table further up."""
+        for path, sentence in self.items:
+            yield f"{key}.{path}".strip("."), sentence
 
 
 def quoted(key: str) -> str:
@@ -32,6 +46,23 @@ def describe(annotation: Any) -> str:
             return f"a list of {' and '.join(map(describe, arguments))}"
         return f"a list, each entry {describe(arguments[0])}"
     return "a table"
+
+
+def is_writable(annotation: Any) -> bool:
+    """Whether a field of this type can be read from a recipe and written to one.
+
+    Numbers, texts, true and false, choices among them (Literal), tuples, unions and nested attrs
+    classes of such; any other class would not come back from TOML as it went.
+    """
+    if get_origin(annotation) is Literal:
+        return True
+    if get_origin(annotation) in (UnionType, Union, tuple):
+        kinds = [kind for kind in get_args(annotation) if kind not in (Ellipsis, NoneType)]
+        return all(map(is_writable, kinds))
+    if attrs.has(annotation):
+        attrs.resolve_types(annotation)
+        return all(is_writable(field.type) for field in attrs.fields(annotation))
+    return annotation in (int, float, str, bool, Any)
 
 
 def convert(value: Any, annotation: Any) -> Any:
@@ -92,7 +123,7 @@ def either(value: Any, annotation: Any) -> Any:
             continue
         try:
             return converter.structure(value, choice)
-        except ValueError:
+        except (ValueError, TableProblems):
             continue
     raise refuse(value, annotation)
 

@@ -1,8 +1,10 @@
 """When a run has diverged or stands still, and what to try then."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import attrs
 
 ADVICE = {
     "descriptor": "The descriptor has become too strong for its chains: try a smaller "
@@ -30,8 +32,51 @@ STILL, STILL_CHAINS = 20, 200
 """Iterations in a row, and these times chains, without a move after which a run is given up: f
 grows by drafts that nothing revises."""
 
+RECONSTRUCTED = {"reconstructed_minus_observed", "reconstructed_minus_revised"}
+"""The figures that say how far g(X) is from what it learns."""
+
+AWAY = 20
+"""Iterations in a row that these may be larger than images are apart, once they were smaller."""
+
 RANGE = 2.0
 """How far two images in [−1, 1] are apart in an entry, at most."""
+
+
+@attrs.define
+class Patience:
+    """Iterations in a row after which a run is given up, counted since it was taken up.
+
+    Attributes:
+        still: without a move in D1.
+        away: in which g(X) was farther from its signals than any two images are; None before it was
+            nearer, for a generator may begin anywhere.
+    """
+
+    still: int = 0
+    away: int | None = None
+
+    def lost(
+        self, figures: Mapping[str, float], revises: bool, chains: int, reference_std: float
+    ) -> tuple[str, float, str] | None:
+        """Count an iteration; return a figure, its value, and what to try, where all is lost.
+
+        Args:
+            figures: of the iteration.
+            revises: whether D1 had steps to move chains by.
+            chains: of D1.
+            reference_std: s, in the units of the signal; infinity where there is no descriptor.
+        """
+        self.still = self.still + 1 if revises and figures.get(MOVED) == 0 else 0
+        if stands_still(self.still, chains):
+            return MOVED, 0.0, STANDSTILL.format(self.still)
+        for name in RECONSTRUCTED & figures.keys():
+            if figures[name] <= RANGE + 2 * spread_of(reference_std):
+                self.away = 0
+            elif self.away is not None:
+                self.away += 1
+            if self.away == AWAY:
+                return name, figures[name], ""
+        return None
 
 
 def too_far(name: str, value: float, reference_std: float) -> bool:

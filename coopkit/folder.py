@@ -8,10 +8,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from coopkit.checkpoint import CHECKPOINTS, TEMPORARY, list_checkpoints
+from coopkit.checkpoint import CHECKPOINTS, list_checkpoints
 from coopkit.data import place_of
 from coopkit.errors import RunError
 from coopkit.recipe import Recipe
+from coopkit.writing import TEMPORARY
 
 RECIPE_FILE = "recipe.toml"
 ENVIRONMENT_FILE = "environment.json"

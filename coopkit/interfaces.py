@@ -30,7 +30,9 @@ class Target(ABC):
     """A density over a batch of independent chains, known up to its normalising constant.
 
     The first dimension of every position is the chain. A target never reads one chain's values to
-    answer for another: reductions run over the entries of a signal, never over chains.
+    answer for another: reductions run over the entries of a signal, never over chains. What a
+    target is given may belong to its chains, as the signals of an inference do: a sampler asks for
+    all of them, in their order, and never for more at once.
     """
 
     @abstractmethod
@@ -136,7 +138,8 @@ class Keeping(Sampler[S], Protocol[S]):
 
     Between two iterations the weights have moved, and with them the target, so that nothing that
     was computed of it may be kept. Algorithms 1 and 2 go on with the same chains and give back all
-    that was kept; Algorithm 3 starts new ones and gives back what was tuned.
+    that was kept; Algorithm 3 starts new ones and gives back what was tuned, and so does Algorithm
+    2 where one of the examples is seen for the first time.
     """
 
     def keep(self, state: S) -> Kept:
@@ -213,7 +216,8 @@ class Descriptor(Protocol):
     def build(self, signal_shape: Shape) -> nn.Module:
         """Return a module that maps signals (chains, *signal_shape) to f of shape (chains,).
 
-        Initial weights are drawn from torch's global stream, which the caller has seeded.
+        Initial weights are drawn from torch's global stream, which the caller has seeded. The
+        module is trained in training mode, and evaluated in evaluation mode by samplers.
         """
 
 

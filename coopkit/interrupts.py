@@ -5,6 +5,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 
 @contextmanager
@@ -46,3 +50,18 @@ def unwinding_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def asked_to_stop(
+    accelerator: "Accelerator", received: list[signal.Signals]
+) -> signal.Signals | None:
+    """Return the signal that any process was sent, so that all stop after the same iteration."""
+    asked = bool(received)
+    if accelerator.num_processes > 1:
+        import torch
+
+        flag = torch.tensor(float(asked), device=accelerator.device)
+        asked = bool(accelerator.reduce(flag).item())
+    if not asked:
+        return None
+    return received[0] if received else signal.SIGTERM

@@ -67,9 +67,17 @@ def remember_rows(
 
 
 def recall_rows(memory: Memory, purpose: str, places: Tensor) -> Kept | None:
-    """Return what was kept for examples; None if one of them was never seen."""
-    seen = memory.get(f"{purpose}.{SEEN}")
-    if seen is None or not bool(seen[places].all()):
+    """Return what was kept for examples.
+
+    Where one of them is seen for the first time the chains are new, and that one is given what was
+    tuned for others, in turn. None before any was seen.
+    """
+    seen, kept = memory.get(f"{purpose}.{SEEN}"), recall(memory, purpose)
+    if seen is None or kept is None:
         return None
-    kept = recall(memory, purpose)
-    return kept and kept.rows(places)
+    if bool(seen[places].all()):
+        return kept.rows(places)
+    known = seen.nonzero()[:, 0]
+    others = known[torch.arange(len(places), device=known.device) % len(known)]
+    tuned = kept.rows(torch.where(seen[places], places, others)).tuned
+    return Kept(tuned=tuned) if tuned else None

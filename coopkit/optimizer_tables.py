@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from coopkit.conversion import quoted, refuse
+from coopkit.conversion import TableProblems, quoted, refuse
 from coopkit.interfaces import Schedule
 from coopkit.optimizers import Capped, OptimizerTable, TorchOptimizer
 from coopkit.tables import (
     Raw,
     Scheduled,
-    TableProblems,
     is_schedule,
     numbers_along,
     structure_schedule,

@@ -155,20 +155,19 @@ def own_parameters(layer: nn.Module) -> dict[str, nn.Parameter]:
 def output_positions(network: nn.Module, example: Tensor) -> list[tuple[nn.Module, int]]:
     """Return each layer that has parameters with the number H·W of positions of its output.
 
-    Only outputs (chains, channels, H, W) have positions; others count as 1.
+    Only outputs (chains, channels, H, W) have positions; others count as 1. The output of a layer
+    that another computes in its own pass, without calling it, is that one's.
     """
-    layers = [
-        module
-        for module in network.modules()
-        if own_parameters(module) and not isinstance(module, ParametrizationList)
-    ]
-    positions = dict.fromkeys(layers, 1)
+    positions: dict[nn.Module, int] = {}
 
     def note(layer: nn.Module, inputs: object, output: object) -> None:
+        positions[layer] = 1
         if isinstance(output, Tensor) and output.ndim == 4:
             positions[layer] = output[0, 0].numel()
 
-    handles: list[RemovableHandle] = [layer.register_forward_hook(note) for layer in layers]
+    handles: list[RemovableHandle] = [
+        module.register_forward_hook(note) for module in network.modules()
+    ]
     modes = {module: module.training for module in network.modules()}
     try:
         with torch.no_grad():
@@ -178,7 +177,14 @@ def output_positions(network: nn.Module, example: Tensor) -> list[tuple[nn.Modul
             handle.remove()
         for module, training in modes.items():
             module.training = training
-    return list(positions.items())
+    named, found = dict(network.named_modules()), []
+    for name, layer in named.items():
+        if not own_parameters(layer) or isinstance(layer, ParametrizationList):
+            continue
+        while named[name] not in positions:
+            name = name.rpartition(".")[0]
+        found.append((layer, positions[named[name]]))
+    return found
 
 
 TORCH_OPTIMIZERS: dict[str, type[Optimizer]] = {

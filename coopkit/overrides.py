@@ -4,8 +4,8 @@ import tomllib
 from collections.abc import Iterable
 from typing import Any
 
-from coopkit.conversion import quoted
-from coopkit.tables import Parts, TableProblems
+from coopkit.conversion import TableProblems, quoted
+from coopkit.tables import Parts
 
 
 def apply_overrides(tables: dict[str, Any], overrides: Iterable[str]) -> None:

@@ -14,6 +14,7 @@ import attrs
 import pluggy
 
 from coopkit import hookspecs
+from coopkit.conversion import is_writable
 from coopkit.errors import PluginError, did_you_mean
 from coopkit.interfaces import (
     INTERFACE_VERSION,
@@ -34,10 +35,10 @@ INTERFACES: dict[str, type] = {
     "schedule": Schedule,
 }
 RESERVED = {
-    "descriptor": {"architecture", "optimizer"},
-    "generator": {"architecture", "optimizer"},
-    "sampler": {"sampler", "steps"},
-    "schedule": {"schedule"},
+    "descriptor": ("architecture", "optimizer"),
+    "generator": ("architecture", "optimizer", "start"),
+    "sampler": ("sampler", "steps"),
+    "schedule": ("schedule",),
 }
 """Keys that the recipe's tables use themselves, so that no plugin's field may."""
 
@@ -121,6 +122,11 @@ def watching(watchers: Iterable[object]) -> pluggy.HookRelay:
             manager.check_pending()
         except pluggy.PluginValidationError as error:
             raise PluginError(f"the watcher {module!r} is not usable: {error}") from error
+        except ValueError as error:
+            raise PluginError(
+                f"the watcher {module!r} equals one that watches already; make its class compare "
+                "by identity, or watch with one of them"
+            ) from error
         if not manager.get_hookcallers(module):
             raise PluginError(f"the watcher {module!r} has no hook; mark one with @hookimpl")
     return manager.hook
@@ -215,7 +221,13 @@ def check_class(kind: str, cls: type[Any]) -> None:
         raise PluginError(f"{label} its field {hidden[0]!r} is no key; take the underscore away")
     if hidden := [field.name for field in attrs.fields(cls) if not field.init]:
         raise PluginError(f"{label} its field {hidden[0]!r} cannot be set; make it a property")
-    if taken := sorted(RESERVED[kind] & set(fields)):
+    if strange := [field for field in attrs.fields(cls) if not is_writable(field.type)]:
+        raise PluginError(
+            f"{label} its field {strange[0].name!r} is of a type that no recipe can hold, "
+            f"{strange[0].type}; int, float, str, bool, Literal, and tuples, unions and attrs "
+            "classes of these can be"
+        )
+    if taken := sorted(set(RESERVED[kind]) & set(fields)):
         raise PluginError(f"{label} its field {taken[0]!r} is a key of the recipe's own table")
 
 

@@ -1,10 +1,10 @@
-"""Sums over the entries of a chain, in the finest precision that a device has."""
+"""The precision of sums over the entries of a chain, and of a network that an engine casts."""
 
 from functools import cache
 
 import torch
 from einops import rearrange
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @cache
@@ -34,3 +34,17 @@ def total_of_squares(x: Tensor) -> Tensor:
     entries = rearrange(x, "chains ... -> chains (...)")
     norms: Tensor = torch.linalg.vector_norm(entries, dim=1, dtype=finest(x.device))
     return norms * norms
+
+
+class Uncast(nn.Module):
+    """A network by the forward it has now, whatever forward an engine that casts gives it later."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.own = network.forward
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return network(x) in the type of its weights."""
+        value: Tensor = self.own(x)
+        return value

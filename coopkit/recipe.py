@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import attrs
 import tomli_w
 
-from coopkit.conversion import convert, one_line, quoted
+from coopkit.conversion import TableProblems, convert, one_line, quoted
 from coopkit.data import DataTable
 from coopkit.errors import RecipeError, did_you_mean
 from coopkit.iterations import Settings
@@ -28,7 +28,7 @@ from coopkit.sections import (
     resolve,
     structure_section,
 )
-from coopkit.tables import Parts, Raw, Scheduled, TableProblems, check_writable
+from coopkit.tables import Parts, Raw, Scheduled, check_writable
 
 AlgorithmName = Literal["descriptor", "generator", "cooperative"]
 

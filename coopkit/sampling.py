@@ -110,12 +110,12 @@ def begin_chains(
 ) -> Any:
     """Return the state of chains at `start`, with what was kept of an earlier call if anything."""
     if kept is not None and isinstance(sampler, Keeping):
-        tuned = spread(kept, len(start))
+        tuned = in_turn(kept, len(start))
         return sampler.resume(target, start, attrs.evolve(kept, tuned=tuned))
     return sampler.init(target, start)
 
 
-def spread(kept: Kept, chains: int) -> dict[str, Tensor]:
+def in_turn(kept: Kept, chains: int) -> dict[str, Tensor]:
     """Return what was tuned for as many chains as there are, the rows in turn."""
     return {
         name: value[torch.arange(chains, device=value.device) % len(value)]

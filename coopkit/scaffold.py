@@ -23,10 +23,10 @@ import attrs
 from coopkit.errors import ScaffoldError
 from coopkit.interfaces import INTERFACE_VERSION
 from coopkit.plugins import INTERFACES, registry
+from coopkit.writing import TEMPORARY
 
 KINDS = tuple(INTERFACES)
 SUFFIX = ".template"
-TEMPORARY = ".writing-"
 LONGEST = 39
 """Characters of a name; with more, lines of the templates would be longer than 100 columns."""
 

@@ -8,16 +8,16 @@ from typing import Any, Literal
 import attrs
 from attrs.validators import ge, gt, lt
 
-from coopkit.conversion import convert, refuse, shorten
+from coopkit.conversion import TableProblems, convert, refuse, shorten
 from coopkit.data import DataTable, place_of
 from coopkit.interfaces import Sampler
 from coopkit.optimizer_tables import structure_optimizer
 from coopkit.optimizers import Capped, OptimizerTable, TorchOptimizer
+from coopkit.plugins import RESERVED
 from coopkit.tables import (
     Parts,
     Raw,
     Scheduled,
-    TableProblems,
     find_class,
     structure,
     structure_scheduled,
@@ -146,9 +146,10 @@ class RunTable:
             never.
         fast: "auto" evaluates the networks of D1 and G1 in the way that was measured to be fastest,
             "off" as they are.
-        choices: the file fast.json of another run, whose ways are taken instead of being measured.
+        choices: the file fast.json of another run, whose ways are taken instead of being measured;
+            needed where a run begins.
         memory: GiB that evaluating a network in D1 or G1 may take at a time, about; more chains are
-            done in chunks, one chain is always done.
+            done in chunks, one chain is always done. A network that cannot be traced sees all.
     """
 
     iterations: int = attrs.field(validator=ge(1))
@@ -190,8 +191,7 @@ def structure_section(name: str, raw: Any, iterations: int) -> Any:
     if name in SCHEDULABLE:
         return structure_scheduled(SCHEDULABLE[name], raw, iterations)
     table = structure(PLAIN[name], raw)
-    if isinstance(table, DataTable):
-        resolve_source(table.source)
+    resolve(table)
     return table
 
 
@@ -200,7 +200,7 @@ def structure_chain(raw: Any, iterations: int) -> Chain:
     if not isinstance(raw, Mapping):
         raise TableProblems([("", str(refuse(raw, Any)))])
     cls = find_class("sampler", raw, default="langevin")
-    own = {key: value for key, value in raw.items() if key not in ("sampler", "steps")}
+    own = {key: value for key, value in raw.items() if key not in RESERVED["sampler"]}
     steps = {key: value for key, value in raw.items() if key == "steps"}
     parts = Parts()
     parts.add("", structure_scheduled, cls, own, iterations)
@@ -208,17 +208,10 @@ def structure_chain(raw: Any, iterations: int) -> Chain:
     return Chain(*parts.all())
 
 
-NETWORK_KEYS = {
-    "descriptor": ("architecture", "optimizer"),
-    "generator": ("architecture", "optimizer", "start"),
-}
-"""What in a network's table is the recipe's own."""
-
-
 def structure_network(kind: str, raw: Raw, iterations: int) -> Network:
     """Check a network's table: `architecture` and `optimizer` are the recipe's own keys."""
     parts = Parts()
-    parts.add("", lambda: structure(find_class(kind, raw), raw, NETWORK_KEYS[kind]))
+    parts.add("", lambda: structure(find_class(kind, raw), raw, RESERVED[kind]))
     parts.add("optimizer", structure_optimizer, raw.get("optimizer", {}), iterations)
     if kind == "generator":
         parts.add("start", structure_start, raw.get("start", ""))
@@ -237,7 +230,7 @@ def structure_start(raw: Any) -> str | Start:
         except ValueError as error:
             said = f"must be the folder of a run, or a table: {shorten(repr(raw), 100)}"
             raise TableProblems([("", said)]) from error
-        return folder and resolve_folder("", folder)
+        return folder and resolve_path("", folder)
     parts = Parts()
     table = parts.add("", structure, StartTable, raw, START_KEYS)
     iterations = table.iterations if table else 1
@@ -269,6 +262,9 @@ def resolve(part: Any) -> dict[str, Any]:
         return {"name": part.name, **part.arguments}
     if isinstance(part, DataTable):
         return {**attrs.asdict(part), "source": resolve_source(part.source)}
+    if isinstance(part, RunTable):
+        choices = part.choices and resolve_path("choices", part.choices)
+        return {**attrs.asdict(part), "choices": choices}
     values = attrs.asdict(part)
     return {"name": part.name, **values} if isinstance(part, Capped) else values
 
@@ -281,10 +277,10 @@ def resolve_source(source: str) -> str:
     """
     if not source:
         raise TableProblems([("source", "must not be empty")])
-    return source if place_of(source) is None else resolve_folder("source", source)
+    return source if place_of(source) is None else resolve_path("source", source)
 
 
-def resolve_folder(key: str, folder: str) -> str:
+def resolve_path(key: str, folder: str) -> str:
     """Return a path that means the same from any folder.
 
     Raises:

@@ -10,9 +10,9 @@ from einops import rearrange, repeat
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from coopkit.checkpoint import TEMPORARY
 from coopkit.data import to_pixels
 from coopkit.errors import DataError
+from coopkit.writing import written_whole
 
 GAP = 4
 TITLE = 28
@@ -125,11 +125,9 @@ def save_image(image: Image.Image, path: Path, **how: Any) -> None:
     Raises:
         DataError: the format has no such picture; most have a largest size.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    writing = path.with_name(f"{TEMPORARY}{path.name}")
     try:
-        image.save(writing, **how)
-        writing.replace(path)
+        with written_whole(path) as writing:
+            image.save(writing, **how)
     except (OSError, ValueError, OverflowError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
@@ -137,5 +135,3 @@ def save_image(image: Image.Image, path: Path, **how: Any) -> None:
             f"{path}: a picture of {image.height} x {image.width} pixels cannot be written as "
             f"{path.suffix}; ask for a .png, or for less on it"
         ) from error
-    finally:
-        writing.unlink(missing_ok=True)

@@ -12,7 +12,16 @@ from typing import Any, Generic, TypeVar
 import attrs
 from cattrs import BaseValidationError
 
-from coopkit.conversion import convert, converter, describe, quoted, refuse, shorten, unwritable
+from coopkit.conversion import (
+    TableProblems,
+    convert,
+    converter,
+    describe,
+    quoted,
+    refuse,
+    shorten,
+    unwritable,
+)
 from coopkit.errors import PluginError, did_you_mean
 from coopkit.interfaces import Schedule
 from coopkit.optimizers import TorchOptimizer
@@ -23,19 +32,6 @@ Raw = Mapping[str, Any]
 
 EVERY = 50_000
 """Iterations of a run of which each is checked where numbers follow schedules."""
-
-
-class TableProblems(Exception):
-    """What is wrong in a table: pairs of a dotted path below it and a sentence."""
-
-    def __init__(self, items: list[tuple[str, str]]) -> None:
-        self.items = items
-        super().__init__(items)
-
-    def under(self, key: str) -> Iterator[tuple[str, str]]:
-        """Yield the problems with the path that they have one table further up."""
-        for path, sentence in self.items:
-            yield f"{key}.{path}".strip("."), sentence
 
 
 class Parts:

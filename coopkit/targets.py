@@ -121,7 +121,7 @@ class InferenceTarget(Target):
 
     Attributes:
         g: maps latents (chains, ...) to signals.
-        signal: Y, one for each chain.
+        signal: Y, one for each chain, or a single one for all.
         noise_std: σ > 0, in the units of the signal.
         observed: boolean, True where Y is known; of the shape of Y, or with a single chain. The
             squared error is summed over these entries alone, and the others are not read. None
@@ -135,19 +135,31 @@ class InferenceTarget(Target):
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Return log p(X, Y) + const of equation (10), (chains,)."""
+        self.check(x)
         error = self.squared_error(self.g(x), *self.known) / (2 * self.noise_std**2)
         return -error - total_of_squares(x) / 2
 
     def score(self, x: Tensor) -> Tensor:
         """Return σ⁻² (Y − g(X)) ∂g/∂X − X, the gradient of equation (13)."""
+        self.check(x)
         x = x.detach()
         return pull(self.g, x, self.error, *self.known) - x
 
     def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return log p(X, Y) + const and σ⁻² (Y − g(X)) ∂g/∂X − X from one pass through g."""
+        self.check(x)
         x = x.detach()
         off, slope = value_and_pull(self.g, x, self.error, self.squared_error, *self.known)
         return -off / (2 * self.noise_std**2) - total_of_squares(x) / 2, slope - x
+
+    def check(self, x: Tensor) -> None:
+        """Refuse latents that the signals do not belong to.
+
+        Raises:
+            ValueError: there are not as many of them as signals, nor a single signal.
+        """
+        if len(self.signal) not in (1, len(x)):
+            raise ValueError(f"{len(x)} latents cannot be of {len(self.signal)} signals")
 
     @property
     def known(self) -> tuple[Tensor, ...]:

@@ -26,11 +26,11 @@ from coopkit.building import (
 )
 from coopkit.checkpoint import CHECKPOINTS, list_checkpoints, load_checkpoint
 from coopkit.data import Images, load_images
-from coopkit.divergence import ADVICE, MOVED, STANDSTILL, stands_still, too_far, what_is_left
+from coopkit.divergence import ADVICE, Patience, too_far, what_is_left
 from coopkit.errors import DivergedError, RecipeError
-from coopkit.fast import Preparation
+from coopkit.fast import Preparation, keep_memory
 from coopkit.folder import FAST_FILE, START, check_folder, clear_run, cleared_unless
-from coopkit.interrupts import stopping_signals
+from coopkit.interrupts import asked_to_stop, stopping_signals
 from coopkit.iterations import Batch, Iteration, Learner, Streams
 from coopkit.optimizers import apply_settings
 from coopkit.plugins import registry, watching
@@ -66,7 +66,7 @@ class Run:
         failed: whether an error ended the run.
         start: the run of Algorithm 2 that [generator.start] has come first, until it is over.
         is_start: whether this is such a run.
-        still: iterations in a row, since the run was taken up, without a move in D1.
+        patience: with chains that do not move and a generator that goes astray.
     """
 
     recipe: Recipe
@@ -84,7 +84,7 @@ class Run:
     failed: bool = False
     start: "Run | None" = None
     is_start: bool = False
-    still: int = 0
+    patience: Patience = attrs.field(factory=Patience)
 
     @property
     def is_main(self) -> bool:
@@ -101,7 +101,8 @@ class Run:
 
         Raises:
             DivergedError: a figure is infinite or not a number, a revision went farther than
-                images are apart, or none has moved a chain for long.
+                images are apart, none has moved a chain for long, or the generator has long been
+                farther from its signals than images are apart.
         """
         t = self.iteration
         for kind, learner in self.learners.items():
@@ -117,7 +118,10 @@ class Run:
             iteration = self.algorithm.iterate(batch, settings)
         self.figures = self.read(iteration.figures)
         self.iteration += 1
-        self.watch_motion(settings.revision_steps)
+        revises, chains = settings.revision_steps > 0, self.recipe.run.chains
+        lost = self.patience.lost(self.figures, revises, chains, self.reference_std)
+        if lost is not None:
+            raise self.diverged(self.iteration, *lost)
         return iteration
 
     def read(self, figures: dict[str, Tensor]) -> dict[str, float]:
@@ -134,12 +138,6 @@ class Run:
             if too_far(name, value, self.reference_std) or not (math.isfinite(value) or skipped):
                 raise self.diverged(self.iteration + 1, name, value)
         return {n: v for n, v in zip(figures, values, strict=True) if math.isfinite(v)}
-
-    def watch_motion(self, steps: int) -> None:
-        """Give up where `steps` of revision have moved nothing for long."""
-        self.still = self.still + 1 if steps and self.figures.get(MOVED) == 0 else 0
-        if stands_still(self.still, self.recipe.run.chains):
-            raise self.diverged(self.iteration, MOVED, 0.0, STANDSTILL.format(self.still))
 
     @property
     def reference_std(self) -> float:
@@ -199,7 +197,8 @@ def run(
             Records().run_started(run=training)
             training.accelerator.wait_for_everyone()
             learn(training.start, received, watchers)
-            if stop_asked(training, received):
+            training.interrupted = asked_to_stop(training.accelerator, received)
+            if training.interrupted:
                 return training
             begin_from(training.learners["generator"].network, training.start.folder)
             training.start = None
@@ -251,7 +250,10 @@ def learn(training: Run, received: list[signal.Signals], watchers: Sequence[obje
     hooks = watching([*registry().modules, *watchers, *file_watchers()])
     try:
         hooks.run_started(run=training)
-        while not training.finished and not stop_asked(training, received):
+        while not training.finished:
+            training.interrupted = asked_to_stop(training.accelerator, received)
+            if training.interrupted:
+                break
             iteration = training.iterate()
             hooks.iteration_finished(run=training, iteration=iteration)
     except BaseException:
@@ -271,6 +273,8 @@ def build_run(recipe: Recipe, folder: Path, images: Images) -> Run:
     seeds = [stream_seed(recipe.seed, use, rank) for use in ("draft", "revision", "inference")]
     streams = Streams(*(torch.Generator(accelerator.device).manual_seed(seed) for seed in seeds))
     preparation = new_preparation(recipe, folder / FAST_FILE)
+    if preparation is not None and accelerator.device.type == "cpu":
+        keep_memory()
     learners = {
         kind: build_learner(recipe, kind, images.shape, accelerator, preparation)
         for kind in ("descriptor", "generator")
@@ -287,14 +291,3 @@ def build_run(recipe: Recipe, folder: Path, images: Images) -> Run:
         order=Order(len(images), recipe.run.observed, recipe.seed),
         preparation=preparation,
     )
-
-
-def stop_asked(training: Run, received: list[signal.Signals]) -> bool:
-    """Whether any process was told to stop; all then stop after the same iteration."""
-    asked = bool(received)
-    if training.accelerator.num_processes > 1:
-        flag = torch.tensor(float(asked), device=training.accelerator.device)
-        asked = bool(training.accelerator.reduce(flag).item())
-    if asked:
-        training.interrupted = received[0] if received else signal.SIGTERM
-    return asked

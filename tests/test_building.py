@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor, nn
 
-from coopkit.building import check_values, new_accelerator
+from coopkit.building import build_learner, check_values, new_accelerator
 from coopkit.data import load_images
 from coopkit.errors import RecipeError
+from coopkit.iterations import Learner
 from coopkit.recipe import Recipe
 from coopkit.statistics.components import component_latents
+from coopkit.steps import shift_density
 from coopkit.streams import stream_seed
 from coopkit.training import prepare
 
@@ -76,6 +79,45 @@ def test_values_of_another_shape_are_refused(kind: str, value: tuple[int, ...], 
     with pytest.raises(RecipeError, match=says.replace("(", r"\(").replace(")", r"\)")):
         check_values(torch.nn.Linear(5, 3), kind, (5,), value)
     check_values(torch.nn.Linear(5, 3), kind, (5,), (3,))
+
+
+def built(monkeypatch: pytest.MonkeyPatch, network: nn.Module, *changes: str) -> Learner:
+    """Return the learner of a descriptor whose architecture builds this network."""
+    recipe = Recipe.read(TINY / "cooperative.toml", changes)
+    monkeypatch.setattr(type(recipe.descriptor.architecture), "build", lambda *_: network)
+    return build_learner(recipe, "descriptor", (1, 8, 8), new_accelerator(recipe))
+
+
+def flat(*layers: nn.Module) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 3), *layers, nn.Linear(3, 1), nn.Flatten(0))
+
+
+def test_a_network_that_comes_in_evaluation_mode_learns_as_any(monkeypatch: pytest.MonkeyPatch):
+    learner = built(monkeypatch, flat(nn.BatchNorm1d(3)).eval())
+    assert all(module.training for module in learner.network.modules())
+
+
+def test_a_penalty_on_the_score_leaves_frozen_layers_alone(monkeypatch: pytest.MonkeyPatch):
+    network = flat(nn.Tanh())
+    network[1].requires_grad_(False)
+    learner = built(monkeypatch, network, "shift.score_penalty=1")
+    before = network[1].weight.clone()
+    y = torch.randn(4, 1, 8, 8)
+    shift_density(network, learner.optimizer, y, y + 1, score_penalty=1.0, reference_std=1.0)
+    assert network[1].weight.equal(before)
+
+
+def test_a_network_that_cannot_be_copied_is_cast_all_the_same(monkeypatch: pytest.MonkeyPatch):
+    class Root(nn.Linear):
+        def forward(self, y: Tensor) -> Tensor:
+            return super().forward(y.flatten(1))[:, 0]
+
+    network = nn.utils.parametrizations.weight_norm(Root(64, 1))
+    y = torch.randn(5, 1, 8, 8)
+    exact = network(y).detach()
+    learner = built(monkeypatch, network, "run.mixed_precision=bf16")
+    assert torch.equal(learner.frozen()(y).detach(), exact)
+    assert not torch.equal(learner.network(y).detach(), exact)
 
 
 def test_latents_begin_where_the_recipe_says(tmp_path: Path):

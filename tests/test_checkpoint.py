@@ -116,6 +116,14 @@ def test_state_of_another_make_is_damaged_too(tmp_path: Path):
         load_checkpoint(place)
 
 
+def test_a_checkpoint_of_a_newer_coopkit_is_not_called_damaged(tmp_path: Path):
+    place = save_checkpoint(tmp_path, checkpoint(3), keep=2)
+    state = json.loads((place / "state.json").read_text())
+    (place / "state.json").write_text(json.dumps({**state, "format": state["format"] + 1}))
+    with pytest.raises(RunError, match=r"00000003 is of a newer coopkit; upgrade to read it"):
+        load_checkpoint(place)
+
+
 def test_folders_of_other_names_are_no_checkpoints(tmp_path: Path):
     place = save_checkpoint(tmp_path, checkpoint(), keep=1)
     place.rename(tmp_path / "00000003 (copy)")

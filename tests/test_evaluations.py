@@ -99,6 +99,19 @@ def test_choices_that_are_none_are_refused(tmp_path: Path):
             trained(tmp_path / "run", f"run.choices={tmp_path / name}")
 
 
+@pytest.mark.usefixtures("everything_is_measured")
+def test_a_run_needs_the_file_of_its_choices_when_it_begins_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    first = trained(tmp_path / "first", "run.iterations=1").folder / "fast.json"
+    monkeypatch.chdir(tmp_path)
+    second = trained(tmp_path / "second", "run.iterations=1", "run.choices=first/fast.json")
+    assert Recipe.read(second.folder / "recipe.toml").run.choices == str(first)
+    first.unlink()
+    assert load(second.folder).generator is not None
+    assert trained(second.folder, "run.iterations=2", resume=True).iteration == 2
+
+
 def test_a_damaged_record_is_named(tmp_path: Path):
     trained(tmp_path, "run.iterations=1")
     (tmp_path / "fast.json").write_text('{"choices": 3}', encoding="utf-8")
@@ -126,8 +139,8 @@ def test_a_network_that_cannot_be_prepared_is_run_as_it_is_and_said(
 def test_little_memory_leaves_the_bits_of_a_run_as_they_are(tmp_path: Path):
     much = trained(tmp_path / "much", "run.chains=8")
     little = trained(tmp_path / "little", "run.chains=8", "run.memory=3e-6")
-    plans = [p for p in little.preparation.plans[little.learners["descriptor"].network].values()]
-    assert min(plan.chains for plan in plans) < 8
+    plans = little.preparation.plans[little.learners["descriptor"].network].values()
+    assert min(plan.chains for known in plans for plan in known.values()) < 8
     for kind in ("descriptor", "generator"):
         pairs = zip(
             much.learners[kind].network.parameters(),

@@ -116,6 +116,23 @@ def test_algorithm_2_keeps_for_each_example(seed):
     assert found.figures["inference.speed"] == 7.5
 
 
+def test_an_example_not_seen_before_costs_the_others_their_chains_and_not_what_was_tuned(seed):
+    """The last examples of an epoch are left out, so that later batches mix old and new."""
+    memory = {"latents": torch.zeros(6, 2)}
+    algorithm = GeneratorAlgorithm(learner(nn.Linear(2, 3)), STREAMS, memory)
+    algorithm.iterate(batch(4), SETTINGS)
+    algorithm.iterate(batch(4, 0), SETTINGS)
+    assert memory["inference.chains.speed"].tolist() == [3, 0, 0, 0, 3, 0]
+    assert memory["inference.tuned.size"].tolist() == [3, 0, 0, 0, 3, 0]
+    algorithm.iterate(batch(0, 4), SETTINGS)
+    assert memory["inference.tuned.size"].tolist() == [4.5, 0, 0, 0, 4.5, 0]
+    algorithm.iterate(batch(1, 0, 2), SETTINGS)
+    assert memory["inference.tuned.size"].tolist() == [6, 6, 6, 0, 4.5, 0]
+    algorithm.iterate(batch(4, 3), SETTINGS)
+    assert memory["inference.tuned.size"].tolist() == [6, 6, 6, 7.5, 6, 0]
+    assert memory["inference.chains.speed"].tolist() == [3, 3, 3, 3, 3, 0]
+
+
 def test_algorithm_3_starts_anew_with_what_was_tuned(seed):
     algorithm = CooperativeAlgorithm(learner(Sum()), learner(nn.Linear(2, 3)), (2,), 5, STREAMS)
     for iteration in (1, 2):
@@ -186,7 +203,9 @@ def test_a_name_that_is_new_makes_the_other_rows_unseen():
         kept = Kept(tuned={name: torch.tensor([2.0])})
         remember_rows(memory, "inference", kept, torch.tensor([place]), 3, lambda x: x)
     assert memory["inference.seen"].tolist() == [False, True, False]
-    assert recall_rows(memory, "inference", torch.tensor([0])) is None
+    found = recall_rows(memory, "inference", torch.tensor([0]))
+    assert found is not None
+    assert found.tuned["size"].tolist() == [2.0], "not of the row that was seen"
 
 
 def test_no_steps_remember_no_rows(seed):

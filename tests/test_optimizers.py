@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from coopkit.builtin import TextureDescriptor
+from coopkit.builtin import ObjectGenerator, TextureDescriptor
 from coopkit.optimizers import (
     Capped,
     CappedMomentum,
@@ -266,3 +266,15 @@ def test_arguments_that_torch_looks_at_in_its_update_are_tried_out(name, argumen
 
 def test_what_torch_warns_of_is_for_the_run_not_for_the_rehearsal():
     TorchOptimizer("ASGD", {"lambd": -1e17}).rehearse()
+
+
+@pytest.mark.parametrize("upsampling", ["transposed", "bilinear", "nearest"])
+def test_a_layer_that_another_computes_has_the_positions_of_that_ones_output(upsampling):
+    """Nearest up-sampling takes the weights of its convolution without calling it."""
+    g = ObjectGenerator(latent_size=5, filters=(4, 3), upsampling=upsampling, kernel=4)
+    network = g.build((1, 16, 16))
+    found = output_positions(network, torch.zeros(1, *g.latent_shape((1, 16, 16))))
+    convolved = [
+        positions for layer, positions in found if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
+    ]
+    assert convolved[-2:] == [64, 256]

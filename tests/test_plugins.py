@@ -137,6 +137,10 @@ BROKEN = {
         SAMPLER.replace("patience: float = 1.0", "steps: int = 1"),
         f"{STAY} its field 'steps' is a key of the recipe's own table",
     ),
+    "a type that TOML has not": (
+        SAMPLER.replace("patience: float = 1.0", "patience: tuple[set, ...] = ()"),
+        f"{STAY} its field 'patience' is of a type that no recipe can hold, tuple[set, ...]; int, ",
+    ),
     "a private field": (
         SAMPLER.replace("patience: float", "_patience: float"),
         f"{STAY} its field '_patience' is no key; take the underscore away",

@@ -4,7 +4,8 @@ import attrs
 import pytest
 from attrs.validators import ge
 
-from coopkit.tables import TableProblems, structure, structure_scheduled
+from coopkit.conversion import TableProblems
+from coopkit.tables import structure, structure_scheduled
 
 
 @attrs.frozen(kw_only=True)
@@ -176,3 +177,31 @@ def test_a_validator_that_says_nothing_still_gives_a_sentence():
     with pytest.raises(TableProblems) as caught:
         structure(Pair, {"number": 7})
     assert caught.value.items == [("number", "cannot be 7")]
+
+
+@attrs.frozen
+class Slow:
+    """One of two tables."""
+
+    wait: float
+
+
+@attrs.frozen
+class Fast:
+    """The other."""
+
+    skip: int
+
+
+@attrs.frozen
+class Paced:
+    """A field that holds one of two tables."""
+
+    pace: Slow | Fast
+
+
+def test_a_field_may_hold_one_of_several_tables():
+    assert structure(Paced, {"pace": {"wait": 1.5}}).pace == Slow(1.5)
+    assert structure(Paced, {"pace": {"skip": 2}}).pace == Fast(2)
+    with pytest.raises(TableProblems, match="must be a table, or a table, not"):
+        structure(Paced, {"pace": {"run": 2}})

@@ -104,6 +104,17 @@ def test_inference_is_equation_10(seed):
     torch.testing.assert_close(target.score(x), error @ a / 0.4**2 - x)
 
 
+@pytest.mark.parametrize("ask", ["log_prob", "score", "log_prob_and_score"])
+def test_latents_of_other_signals_are_refused(ask, seed):
+    """A sampler that stacks replicas of its chains must not be answered by broadcasting."""
+    g, signals = nn.Linear(2, 3), torch.randn(4, 3)
+    target = InferenceTarget(frozen(g), signals, 1.0)
+    for latents in (1, 3, 8):
+        with pytest.raises(ValueError, match=rf"{latents} latents cannot be of 4 signals"):
+            getattr(target, ask)(torch.randn(latents, 2))
+    getattr(InferenceTarget(frozen(g), signals[:1], 1.0), ask)(torch.randn(5, 2))
+
+
 def test_each_score_is_the_gradient_of_its_log_prob(seed):
     """Target.score is autograd of log_prob, which the targets override."""
     m, v, a = doubles(4, 3), doubles(4), doubles(3, 2)

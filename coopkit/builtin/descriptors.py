@@ -16,11 +16,11 @@ from coopkit.builtin.layers import (
     Normalization,
     Padding,
     Spread,
+    check_spread,
     convolution,
     initialize,
     normalize_weights,
     positive,
-    spread,
 )
 from coopkit.interfaces import Shape
 from coopkit.precision import total
@@ -85,8 +85,8 @@ class ConvolutionalDescriptor:
     padding: Padding = "zeros"
     nonlinearity: Nonlinearity = "relu"
     normalization: Normalization = "none"
-    weight_std: Spread = attrs.field(default=0.01, validator=spread)
-    last_std: Spread = attrs.field(default=0.01, validator=spread)
+    weight_std: Spread = attrs.field(default=0.01, validator=check_spread)
+    last_std: Spread = attrs.field(default=0.01, validator=check_spread)
     scale: Literal["one", "reference"] = "one"
     spectral_norm: float = attrs.field(default=0.0, validator=ge(0))
 

@@ -19,9 +19,9 @@ from coopkit.builtin.layers import (
     Normalization,
     Spread,
     centre_crop,
+    check_spread,
     initialize,
     positive,
-    spread,
     upsampling,
 )
 from coopkit.interfaces import Shape
@@ -129,8 +129,8 @@ class TopDownGenerator:
     upsampling: Literal["transposed", "nearest", "bilinear"] = "transposed"
     nonlinearity: Nonlinearity = "leaky_relu"
     normalization: Normalization = "layer"
-    weight_std: Spread = attrs.field(default="he", validator=spread)
-    last_std: Spread = attrs.field(default=0.02, validator=spread)
+    weight_std: Spread = attrs.field(default="he", validator=check_spread)
+    last_std: Spread = attrs.field(default=0.02, validator=check_spread)
 
     def __attrs_post_init__(self) -> None:
         if self.upsampling == "transposed" and self.kernel < self.factor:

@@ -37,7 +37,7 @@ def positive(
         raise ValueError(f"{attribute.name!r} must be a list of whole numbers from 1 up: {value}")
 
 
-def spread(instance: object, attribute: "attrs.Attribute[Spread]", value: Spread) -> None:
+def check_spread(instance: object, attribute: "attrs.Attribute[Spread]", value: Spread) -> None:
     """Refuse a standard deviation that is not above 0."""
     if not isinstance(value, str) and not value > 0:
         raise ValueError(f'{attribute.name!r} must be > 0, or "he": {value}')

@@ -166,7 +166,7 @@ class Piecewise(WarmUp):
 
     Attributes:
         values: the numbers, one more than the boundaries.
-        boundaries: rising iterations at which the next number begins.
+        boundaries: rising iterations, from the end of the warm-up, at which the next number begins.
         warmup: iterations of linear rise from 0 to the first number before that.
     """
 

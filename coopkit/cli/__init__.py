@@ -1,4 +1,4 @@
-"""The command line: a thin skin over the Python API, of the same words.
+"""The command line: a thin skin over the Python API.
 
 Everything heavy is imported inside the commands, so that help and listings come at once.
 """

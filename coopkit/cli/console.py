@@ -9,6 +9,8 @@ from typing import Any
 
 from rich.console import Console
 
+from coopkit.writing import written_whole
+
 out = Console()
 err = Console(stderr=True)
 
@@ -62,10 +64,6 @@ def watching() -> Iterator[Callable[[str, int, int | None], None]]:
 
 def write_json(figures: Mapping[str, Any], path: Path) -> None:
     """Write figures as JSON, whole or not at all."""
-    from coopkit.checkpoint import TEMPORARY
-
     text = json.dumps(figures, indent=1, allow_nan=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    writing = path.with_name(f"{TEMPORARY}{path.name}")
-    writing.write_text(text + "\n", encoding="utf-8")
-    writing.replace(path)
+    with written_whole(path) as writing:
+        writing.write_text(text + "\n", encoding="utf-8")

@@ -14,7 +14,7 @@ from coopkit.cli.results import (
     check_picture,
     check_steps,
     device_option,
-    load_with_prior,
+    load_run,
     prior_option,
     run_argument,
     seed_option,
@@ -99,7 +99,7 @@ def sample(
         check_new_folder("--files", files)
         check_apart("--files", files, run_folder)
     with written_whole("--files", files) if files else nullcontext() as writing:
-        trained = load_with_prior(run_folder, device, prior)
+        trained = load_run(run_folder, device, prior)
         count = count or trained.recipe.run.chains
         with watching() as watch:
             drawn = draw(trained, count, watch=watch, **how)
@@ -184,7 +184,7 @@ def interpolate(
     if ends and paths:
         raise click.UsageError("-n is of no use with --images, between which there is one path")
     check_ends(ends or ())
-    trained = load_with_prior(run_folder, device, prior)
+    trained = load_run(run_folder, device, prior)
     with watching() as watch:
         if ends:
             first, last = inferred(trained, ends, seed, watch)

@@ -14,7 +14,7 @@ from coopkit.cli.results import (
     check_steps,
     device_option,
     images_option,
-    load_with_prior,
+    load_run,
     prior_option,
     refuse_without,
     run_argument,
@@ -91,7 +91,7 @@ def evaluate(
         check_comparable(how["n"])
     if how["held_out"] is not None:
         list(find_images(how["held_out"], "--images"))
-    trained = load_with_prior(run_folder, device, prior)
+    trained = load_run(run_folder, device, prior)
     if texture_of(trained) is not None:
         refuse_without("several images in the data: this run has the texture of one", "restore")
     network = None if features is None else load_network(features, size, values, device)
@@ -194,11 +194,10 @@ def energy(
     """
     from coopkit.tasks.energy import auroc, energies
     from coopkit.tasks.given import read_given
-    from coopkit.tasks.trained import load
 
     if path is not None:
         check_figures("--out", path, run_folder, source, against or "")
-    trained = load(run_folder, device)
+    trained = load_run(run_folder, device)
     sources = (
         {"--images": source} if against is None else {"--images": source, "--against": against}
     )

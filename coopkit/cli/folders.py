@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from coopkit.errors import RunError
+from coopkit.writing import TEMPORARY
 
 FIGURES = "figures.json"
 SHEET = "sheet.png"
@@ -188,8 +189,6 @@ def nearest_folder(place: Path) -> Path:
 
 def beside(place: Path) -> Path:
     """Return where to write what is to be at a place: hidden, where no new folder is needed."""
-    from coopkit.checkpoint import TEMPORARY
-
     near = nearest_folder(place)
     return near / f"{TEMPORARY}{'-'.join(place.relative_to(near).parts)}"
 

@@ -21,7 +21,7 @@ from coopkit.cli.results import (
     check_steps,
     device_option,
     images_option,
-    load_with_prior,
+    load_run,
     overwrite_option,
     prior_option,
     run_argument,
@@ -67,7 +67,7 @@ def reconstruct(
     folder = folder or run_folder / "reconstruct"
     run_recipe(run_folder)
     with results(folder, overwrite, run_folder, source) as writing:
-        trained = load_with_prior(run_folder, device, prior)
+        trained = load_run(run_folder, device, prior)
         given = read_given(trained, source, "--images")
         with watching() as watch:
             found = infer(trained, given.signals, settings, seed=seed, watch=watch)
@@ -205,7 +205,7 @@ def restore(asked: OcclusionOptions, usual: str, method: "Method", prior: str = 
     folder, seed = asked.folder or asked.run_folder / usual, asked.seed
     sources = [asked.source, "" if asked.mask.isdecimal() else asked.mask]
     with results(folder, asked.overwrite, asked.run_folder, *sources) as writing:
-        trained = load_with_prior(asked.run_folder, asked.device, prior)
+        trained = load_run(asked.run_folder, asked.device, prior)
         given = read_given(trained, asked.source, "--images")
         holes = holes_of(asked.mask, len(given), trained.signal_shape, seed)
         with watching() as watch:

@@ -88,16 +88,19 @@ def refuse_without(needed: str, *names: str) -> None:
             raise click.UsageError(f"{option.opts[0]} is of no use without {needed}")
 
 
-def load_with_prior(run_folder: Path, device: str, prior: str) -> "Trained":
+def load_run(run_folder: Path, device: str, prior: str = "standard") -> "Trained":
     """Return a run with the prior of its latents that was asked for.
 
     Raises:
         RunError: there is no run, or nothing to fit a prior to.
     """
+    from coopkit.fast import keep_memory
     from coopkit.tasks.prior import with_fitted_prior
     from coopkit.tasks.trained import load
 
     trained = load(run_folder, device)
+    if trained.device.type == "cpu":
+        keep_memory()
     return with_fitted_prior(trained) if prior == "fitted" else trained
 
 

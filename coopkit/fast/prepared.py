@@ -1,6 +1,7 @@
 """A network as a function of its input alone, prepared once and then evaluated many times."""
 
 from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -12,14 +13,27 @@ from torch import Tensor, nn
 from coopkit.derivatives import gradient, pull
 from coopkit.fast.choices import MEASURED, Choices, fastest, where
 from coopkit.fast.chunks import chunk_within, in_chunks
-from coopkit.fast.memory import keep_memory
 from coopkit.fast.modes import as_traced, cast_to, is_transformed
 from coopkit.fast.plans import Plan, Purpose, make_plan
-from coopkit.fast.tracing import UntraceableError, constants_of, first_line
+from coopkit.fast.tracing import UntraceableError, constants_of, first_line, numbers_of
 from coopkit.targets import frozen
 
 Key = tuple[Any, ...]
-Plans = dict[Key, Plan | str]
+
+
+@attrs.frozen
+class AsItIs:
+    """Why a network is run as it is, and of how many chains at a time; None for all at once."""
+
+    reason: str
+    chains: int | None = None
+
+
+ANY: Key = ()
+"""Any numbers that a network may hold."""
+
+Plans = dict[Key, dict[Key, Plan | AsItIs]]
+"""By purpose, shape and type, and then by the numbers that the network held."""
 
 ROUNDING = 2e-2
 """The relative difference from the network itself that a plan may have.
@@ -33,6 +47,9 @@ HALF_ROUNDING = 0.2
 COMPARED = 4
 """Chains of which a new plan's results are compared with the network's own."""
 
+CHANGES = 4
+"""Times that the numbers of a network may have changed before it is run as it is."""
+
 
 @attrs.define(eq=False)
 class Preparation:
@@ -41,8 +58,7 @@ class Preparation:
     Attributes:
         choices: which way each convolution is computed.
         memory: bytes that one evaluation may take at a time; more chains are done in chunks.
-        plans: what was traced, for each network by purpose and shape; a text says why it must be
-            run as it is.
+        plans: what was traced, for each network by purpose and shape, or why it is run as it is.
     """
 
     choices: Choices = attrs.field(factory=Choices)
@@ -55,8 +71,9 @@ class Preparation:
 
     def reason(self, network: nn.Module) -> str:
         """Return why a network is run as it is; empty where nothing speaks against."""
-        found = self.plans.get(network, {}).values()
-        return "; ".join(sorted({plan for plan in found if isinstance(plan, str)}))
+        known = self.plans.get(network, {}).values()
+        found = [plan for plans in known for plan in plans.values()]
+        return "; ".join(sorted({plan.reason for plan in found if isinstance(plan, AsItIs)}))
 
 
 class Prepared:
@@ -75,8 +92,6 @@ class Prepared:
         self.constants = list(constants_of(network).values())
         self.numbers = numbers_of(network)
         self.derived: dict[Plan, tuple[tuple[int, ...], tuple[Any, ...]]] = {}
-        if all(constant.device.type == "cpu" for constant in self.constants):
-            keep_memory()
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return network(x), differentiable with respect to x."""
@@ -90,7 +105,7 @@ class Prepared:
             return result
         plan = self.plan("value", x)
         if plan is None:
-            return self.plain(x)
+            return self.as_it_is("value", self.plain, x)
         derived = self.derive(plan)
         return in_chunks(plan.chains, lambda x: plan.forward(*derived, x)[0], x)
 
@@ -98,7 +113,7 @@ class Prepared:
         """Return ∂ Σ network(x) / ∂x, detached, of the shape of x."""
         plan = self.plan("gradient", x)
         if plan is None:
-            return gradient(self.plain, x)
+            return self.as_it_is("gradient", partial(gradient, self.plain), x)
         derived = self.derive(plan)
         return in_chunks(plan.chains, lambda x: plan.forward(*derived, x)[0], x)
 
@@ -106,7 +121,11 @@ class Prepared:
         """Return p · ∂ network(x) / ∂x for p = toward(network(x), *along), detached."""
         plan = self.plan("pull", x)
         if plan is None:
-            return pull(self.plain, x, toward, *along)
+
+            def plainly(x: Tensor, *along: Tensor) -> Tensor:
+                return pull(self.plain, x, toward, *along)
+
+            return self.as_it_is("pull", plainly, x, *along)
         derived = self.derive(plan)
 
         def pulled(x: Tensor, *along: Tensor) -> Tensor:
@@ -128,15 +147,40 @@ class Prepared:
             self.derived[plan] = known
         return known[1]
 
+    def as_it_is(
+        self, purpose: Purpose, function: Callable[..., Tensor], *inputs: Tensor
+    ) -> Tensor:
+        """Return function(*inputs) of a network that has no plan, within the memory if known."""
+        said = self.found(purpose, inputs[0])
+        if not isinstance(said, AsItIs) or said.chains is None or said.chains >= len(inputs[0]):
+            return function(*inputs)
+        cast = cast_to(inputs[0].device)
+
+        def cast_again(*some: Tensor) -> Tensor:
+            with torch.autocast(some[0].device.type, cast, enabled=cast is not None):
+                return function(*some)
+
+        return in_chunks(said.chains, cast_again, *inputs)
+
     def plan(self, purpose: Purpose, x: Tensor) -> Plan | None:
         """Return the plan for inputs like x, made and tried out at the first of them."""
-        key = (purpose, tuple(x.shape), x.dtype, x.device, cast_to(x.device), self.numbers)
-        if key not in self.plans:
-            self.plans[key] = self.new_plan(purpose, x.detach())
-        plan = self.plans[key]
-        return None if isinstance(plan, str) else plan
+        found = self.found(purpose, x)
+        return found if isinstance(found, Plan) else None
 
-    def new_plan(self, purpose: Purpose, x: Tensor) -> Plan | str:
+    def found(self, purpose: Purpose, x: Tensor) -> Plan | AsItIs:
+        """Return the plan for inputs like x, or why the network is run as it is."""
+        alike = (purpose, tuple(x.shape), x.dtype, x.device, cast_to(x.device))
+        known = self.plans.setdefault(alike, {})
+        if self.numbers not in known and len(known) > CHANGES:
+            known.clear()
+            known[ANY] = AsItIs("the numbers that it holds change again and again")
+        if ANY in known:
+            return known[ANY]
+        if self.numbers not in known:
+            known[self.numbers] = self.new_plan(purpose, x.detach())
+        return known[self.numbers]
+
+    def new_plan(self, purpose: Purpose, x: Tensor) -> Plan | AsItIs:
         """Return a plan that agrees with the network at x, or why there is none.
 
         It is tried out on no more chains than are evaluated at a time.
@@ -151,13 +195,17 @@ class Prepared:
                 problem = "it is faster as it is"
             if problem or chunk > len(some):
                 self.derived.pop(tried, None)
-            if problem or chunk == len(some):
-                return problem or tried
+            if problem:
+                return AsItIs(problem, chunk)
+            if chunk == len(some):
+                return tried
             return whole if chunk == len(x) else self.plan_for(purpose, x[:chunk])
         except UntraceableError as error:
-            return str(error)
+            return AsItIs(str(error))
+        except torch.OutOfMemoryError:
+            raise
         except Exception as error:
-            return f"it cannot be prepared: {first_line(error)}"
+            return AsItIs(f"it cannot be prepared: {first_line(error)}")
 
     def plan_for(self, purpose: Purpose, x: Tensor) -> Plan:
         """Return a plan that nothing is known of yet."""
@@ -239,16 +287,3 @@ class Evaluation(torch.autograd.Function):
             with as_traced(x.device):
                 (value,) = ctx.plan.backward(*ctx.derived, *ctx.kept, given)
         return value, None, None
-
-
-def numbers_of(network: nn.Module) -> Key:
-    """Return the parts of a network, the shapes of their weights and the numbers that they hold."""
-    shapes = [(name, tuple(x.shape), x.dtype) for name, x in constants_of(network).items()]
-    held = [
-        (name, type(module), key, number)
-        for name, module in network.named_modules()
-        for key, number in (("", 0), *vars(module).items())
-        for parts in (number if isinstance(number, tuple) else (number,),)
-        if all(isinstance(part, int | float | str) for part in parts) and key != "training"
-    ]
-    return tuple(shapes), tuple(held)

@@ -27,6 +27,27 @@ def constants_of(network: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach() for name, value in named}
 
 
+def numbers_of(network: nn.Module) -> tuple[Any, ...]:
+    """Return the parts of a network, the shapes of their weights and the numbers that they hold."""
+    shapes = [(name, tuple(x.shape), x.dtype) for name, x in constants_of(network).items()]
+    held = [
+        (name, type(module), key, repr(value))
+        for name, module in network.named_modules()
+        for key, value in (("", 0), *vars(module).items())
+        if key != "training" and is_number(value)
+    ]
+    return tuple(shapes), tuple(held)
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a number, a text or nothing, or a list or table of such."""
+    if isinstance(value, list | tuple):
+        return all(map(is_number, value))
+    if isinstance(value, dict):
+        return all(map(is_number, value.values()))
+    return value is None or isinstance(value, int | float | str)
+
+
 def value_of(network: nn.Module) -> Callable[..., Any]:
     """Return (constants, x) ↦ network(x)."""
 

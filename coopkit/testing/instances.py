@@ -8,11 +8,12 @@ from typing import Any
 
 import attrs
 
+from coopkit.conversion import TableProblems
 from coopkit.errors import CoopkitError, PluginError, did_you_mean
 from coopkit.interfaces import Sampler
 from coopkit.overrides import apply_overrides
 from coopkit.plugins import check_class, registry
-from coopkit.tables import TableProblems, structure
+from coopkit.tables import structure
 
 
 def sampler_class(name: str) -> type[Any]:

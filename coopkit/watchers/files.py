@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 import attrs
 import torch
 
-from coopkit.checkpoint import CHECKPOINTS, TEMPORARY, save_checkpoint
+from coopkit.checkpoint import CHECKPOINTS, save_checkpoint
 from coopkit.errors import RunError
 from coopkit.folder import (
     ENVIRONMENT_FILE,
@@ -24,6 +24,7 @@ from coopkit.interfaces import hookimpl
 from coopkit.iterations import Iteration
 from coopkit.resuming import state_of
 from coopkit.sheets import draw_sheet, in_words, own_figures, save_image
+from coopkit.writing import written_whole
 
 if TYPE_CHECKING:
     from coopkit.training import Run
@@ -31,9 +32,8 @@ if TYPE_CHECKING:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
-    writing = path.with_name(f"{TEMPORARY}{path.name}")
-    writing.write_text(text, encoding="utf-8")
-    writing.replace(path)
+    with written_whole(path) as writing:
+        writing.write_text(text, encoding="utf-8")
 
 
 class Records:

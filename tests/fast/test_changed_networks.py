@@ -116,6 +116,39 @@ def test_a_number_of_a_network_that_has_changed_is_seen(seed, assert_near):
     assert_near(preparation(network)(x), frozen(network)(x), 1e-5)
 
 
+class Mixed(nn.Module):
+    """A network with numbers in a list and in a table."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.shares = nn.Conv2d(2, 3, 3), [1.0, {"offset": 0.0}]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.shares[0] * self.layer(x).tanh() + self.shares[1]["offset"]
+
+
+def test_numbers_in_lists_and_tables_that_have_changed_are_seen(seed, assert_near):
+    network, x, preparation = Mixed(), torch.randn(CHAINS, *SHAPE), Preparation()
+    preparation(network)(x)
+    for change in (lambda: network.shares.__setitem__(0, 3.0), lambda: fill_offset(network)):
+        change()
+        assert_near(preparation(network)(x), frozen(network)(x), 1e-5)
+
+
+def fill_offset(network: Mixed) -> None:
+    network.shares[1]["offset"] = 0.5
+
+
+def test_a_network_whose_numbers_always_change_is_run_as_it_is(seed):
+    """It would be traced anew each time, and every plan kept."""
+    network, x, preparation = Faded(), torch.randn(CHAINS, *SHAPE), Preparation()
+    for number in range(1, 9):
+        network.share = 1 / number
+        torch.testing.assert_close(preparation(network)(x), frozen(network)(x).detach())
+        assert sum(len(known) for known in preparation.plans[network].values()) <= 5
+        assert ("again and again" in preparation.reason(network)) == (number > 5)
+
+
 def test_a_layer_that_was_added_is_seen(seed, assert_near):
     network, x, preparation = (
         nn.Sequential(nn.Conv2d(2, 3, 3)),

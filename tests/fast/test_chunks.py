@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from coopkit.builtin import FaceDescriptor, FaceGenerator, TextureDescriptor, TextureGenerator
 from coopkit.derivatives import gradient, pull
-from coopkit.fast import Preparation, Prepared
+from coopkit.fast import Choices, Preparation, Prepared
 from coopkit.fast.chunks import chunk_within, in_chunks
+from coopkit.fast.plans import make_plan
 from coopkit.targets import frozen
 
 SIGNAL, CHAINS = (3, 17, 14), 8
@@ -186,3 +187,43 @@ def test_what_is_given_once_is_given_to_all_chains(seed, stir, assert_near):
     expected = fast.pull(whole.x, torch.sub, one.expand_as(whole.along))
     assert torch.equal(fast.pull(whole.x, torch.sub, one), expected)
     assert_near(expected, pull(frozen(whole.network), whole.x, torch.sub, one), 2e-5)
+
+
+def a_network_that_is_faster_as_it_is(monkeypatch: pytest.MonkeyPatch) -> nn.Module:
+    for place in ("choices", "plans"):
+        monkeypatch.setattr(f"coopkit.fast.{place}.WORTH_MEASURING", 0)
+    monkeypatch.setattr("coopkit.fast.prepared.fastest", lambda ways, device: "as it is")
+    monkeypatch.setattr("coopkit.fast.prepared.MEASURED", 2)
+    return TEXTURE.build(SIGNAL)
+
+
+@pytest.mark.parametrize("precision", [None, torch.bfloat16])
+@pytest.mark.parametrize("purpose", PURPOSES)
+def test_what_is_faster_as_it_is_stays_within_the_memory_too(purpose, precision, seed, monkeypatch):
+    network = a_network_that_is_faster_as_it_is(monkeypatch)
+    x, along = torch.randn(CHAINS, *SIGNAL), torch.randn(CHAINS)
+    expected = PURPOSES[purpose](Preparation()(network), x, along)
+    seen: list[int] = []
+    network.register_forward_pre_hook(lambda network, inputs: seen.append(len(inputs[0])))
+    whole = make_plan(network, purpose, x, Choices())
+    preparation = Preparation(memory=3.5 / CHAINS * whole.bytes)
+    with torch.autocast("cpu", precision, enabled=precision is not None):
+        if precision is not None:
+            expected = PURPOSES[purpose](Preparation()(network), x, along)
+        fast = preparation(network)
+        PURPOSES[purpose](fast, x, along)
+        seen.clear()
+        found = PURPOSES[purpose](fast, x, along)
+    assert preparation.reason(network) == "it is faster as it is"
+    assert max(seen) <= 3
+    assert found.dtype == expected.dtype
+    torch.testing.assert_close(found, expected, rtol=0.05 if precision else 1e-5, atol=1e-3)
+
+
+def test_out_of_memory_is_no_reason_to_take_more_of_it(seed, monkeypatch):
+    def lacking(*_: object) -> None:
+        raise torch.OutOfMemoryError("none left")
+
+    monkeypatch.setattr("coopkit.fast.prepared.make_plan", lacking)
+    with pytest.raises(torch.OutOfMemoryError):
+        Preparation()(TEXTURE.build(SIGNAL)).gradient(torch.randn(CHAINS, *SIGNAL))

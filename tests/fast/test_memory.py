@@ -175,7 +175,7 @@ import resource
 import torch
 from torch import nn
 
-from coopkit.fast import Choices, Preparation, prepared
+from coopkit.fast import Choices, Preparation, keep_memory
 from coopkit.targets import RevisionTarget
 
 
@@ -195,10 +195,8 @@ torch.set_num_threads(1)
 network = nn.Sequential(
     nn.Conv2d(1, 40, 3, padding=1), nn.ELU(), nn.Conv2d(40, 1, 1), nn.Flatten(), nn.Tanh()
 )
-keep_memory = prepared.keep_memory
-prepared.keep_memory = lambda: None
 print(faults_of_a_step())
-prepared.keep_memory = keep_memory
+keep_memory()
 print(faults_of_a_step())
 """
 """Activations of 42 MB; prints the page faults of most steps, without and with memory kept."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from coopkit.fast import Preparation
+from coopkit.fast.prepared import ANY, AsItIs
 from coopkit.targets import frozen
 
 
@@ -17,9 +18,16 @@ def test_numbers_that_a_layer_holds_as_a_pair_are_seen(seed: int, assert_near: A
     assert_near(preparation(network)(x), frozen(network)(x), 1e-5)
 
 
+def plans_of(preparation: Preparation, network: nn.Module) -> list[Any]:
+    return [plan for known in preparation.plans[network].values() for plan in known.values()]
+
+
 def test_every_reason_is_given_once():
     network, preparation = nn.Tanh(), Preparation()
-    preparation.plans[network] = {("a",): "two", ("b",): "one", ("c",): "two"}
+    given = {"a": "two", "b": "one", "c": "two"}
+    preparation.plans[network] = {
+        (shape,): {ANY: AsItIs(reason)} for shape, reason in given.items()
+    }
     assert preparation.reason(network) == "one; two"
 
 
@@ -71,7 +79,7 @@ def test_a_network_that_learns_in_between_keeps_its_plans(seed: int):
     network, x, preparation = nn.Linear(6, 4), torch.randn(5, 6), Preparation()
     preparation(network.eval())(x)
     preparation(network.train())(x)
-    assert len(preparation.plans[network]) == 1
+    assert len(plans_of(preparation, network)) == 1
 
 
 def test_a_gradient_that_no_input_changes_is_left_to_the_network(seed: int, assert_near: Any):
@@ -95,11 +103,11 @@ def test_what_the_engine_casts_has_the_tolerance_of_half_precision(seed: int):
     Accelerator(mixed_precision="bf16", cpu=True).prepare_model(network)
     preparations[1](network)(x)
     AcceleratorState._reset_state()
-    halves = [next(iter(each.plans[network].values())).half for each in preparations]
+    halves = [plans_of(each, network)[0].half for each in preparations]
     assert halves == [False, True]
     prepared = preparations[1](network)
     right = prepared.plain
     for share, agrees in ((1.1, True), (1.5, False)):
         prepared.plain = lambda y, share=share: share * right(y)
-        plan = next(iter(preparations[1].plans[network].values()))
+        plan = plans_of(preparations[1], network)[0]
         assert (prepared.disagreement("value", plan, x) == "") == agrees

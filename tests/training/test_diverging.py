@@ -10,9 +10,12 @@ from training.runs import NETWORKS, metrics, newest, tiny
 
 from coopkit import hookimpl
 from coopkit.checkpoint import list_checkpoints
-from coopkit.divergence import stands_still, too_far
+from coopkit.divergence import Patience, stands_still, too_far
 from coopkit.errors import DivergedError
 from coopkit.training import Run, run
+
+LINEAR = ("generator.architecture=object", "generator.kernel=4", "generator.linear=true")
+"""A generator without bounds."""
 
 
 def test_divergence_stops_with_what_to_try_and_keeps_the_last_good_checkpoint(tmp_path: Path):
@@ -63,6 +66,36 @@ def test_no_two_images_are_farther_apart(name, value, reference_std, diverged):
 def test_divergence_of_the_generator_alone_is_about_the_generator(tmp_path: Path):
     with pytest.raises(DivergedError, match=r"smaller generator\.optimizer\.lr.*No checkpoint was"):
         run(tiny("generator", "generator.optimizer.lr=1e38"), tmp_path)
+
+
+def test_a_generator_that_goes_astray_is_divergence_though_it_is_finite(tmp_path: Path):
+    rates = '{schedule="piecewise", values=[0.01, 10.0], boundaries=[5]}'
+    rates = f"generator.optimizer={{name='Adam', lr={rates}}}"
+    changes = (rates, *LINEAR, "run.iterations=60")
+    with pytest.raises(DivergedError) as caught:
+        run(tiny("generator", *changes), tmp_path)
+    assert caught.value.quantity == "reconstructed_minus_observed"
+    assert "No two images are so far apart. Try a smaller generator.optimizer.lr" in str(
+        caught.value
+    )
+    far = [line["reconstructed_minus_observed"] > 2 for line in metrics(tmp_path)]
+    assert far[-19:] == [True] * 19
+    assert not any(far[:5])
+
+
+@pytest.mark.parametrize("kind", ["observed", "revised"])
+def test_a_generator_is_given_up_only_where_it_was_near_and_has_long_been_away(kind: str):
+    patience, name = Patience(), f"reconstructed_minus_{kind}"
+
+    def lost(value: float, std: float = math.inf) -> bool:
+        return patience.lost({name: value}, True, 8, std) is not None
+
+    assert not any(lost(9.0) for _ in range(99)), "it has not been near yet"
+    assert not lost(1.9)
+    assert [lost(2.1) for _ in range(20)] == [False] * 19 + [True]
+    assert not lost(2.0)
+    assert not any(lost(2.1) for _ in range(19))
+    assert not any(lost(2.5, std=0.3) for _ in range(30)), "draws of N(0, s²I) may be as far"
 
 
 @pytest.mark.parametrize("algorithm", ["cooperative", "descriptor"])

@@ -93,6 +93,16 @@ def test_watcher_with_a_misspelt_hook_is_refused(tmp_path: Path):
         run(tiny(), tmp_path, watchers=[Watcher()])
 
 
+def test_watchers_that_are_equal_are_refused(tmp_path: Path):
+    @attrs.define
+    class Watcher:
+        @hookimpl
+        def iteration_finished(self, run: Run) -> None: ...
+
+    with pytest.raises(PluginError, match=r"Watcher\(\) equals one that watches already"):
+        run(tiny(), tmp_path, watchers=[Watcher(), Watcher()])
+
+
 def test_watcher_without_a_hook_is_refused(tmp_path: Path):
     with pytest.raises(PluginError, match="has no hook; mark one"):
         run(tiny(), tmp_path, watchers=[object()])
