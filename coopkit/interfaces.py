@@ -217,7 +217,9 @@ class Descriptor(Protocol):
         """Return a module that maps signals (chains, *signal_shape) to f of shape (chains,).
 
         Initial weights are drawn from torch's global stream, which the caller has seeded. The
-        module is trained in training mode, and evaluated in evaluation mode by samplers.
+        module is trained in training mode, and evaluated in evaluation mode by samplers. One that
+        joins a batch, and not by a batch normalisation of torch.nn, sees the observed and the
+        revised apart where [shift] has a score_penalty.
         """
 
 

@@ -11,6 +11,9 @@ from typing import Any
 import attrs
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils import parametrize
 from torch.optim import Optimizer
 
 from coopkit.derivatives import Function
@@ -187,8 +190,9 @@ def shift_density(
     With a penalty γ, what descends is mean f(Ỹ) − mean f(Y) + γ/2 · s² · mean ‖∂E/∂Y‖², the last
     over the observed signals, E the energy (25), which becomes level around them, as for the
     auto-encoder (26). It is the penalty R₁ of Mescheder, Geiger and Nowozin (2018) on an energy in
-    place of a classifier. A batch normalisation has the slope under the statistics of the batch,
-    which is not the one that chains follow.
+    place of a classifier. Only the observed are then differentiated twice, in a pass of their own
+    where nothing joins the batch. A batch normalisation has the slope under the statistics of the
+    batch, which is not the one that chains follow.
 
     Args:
         descriptor: f, from signals to (chains,).
@@ -208,9 +212,11 @@ def shift_density(
     if score_penalty > 0 and reference_std is None:
         raise ValueError("a score_penalty needs the reference_std of the energy")
     optimizer.zero_grad(set_to_none=True)
-    count = len(observed)
-    signals = torch.cat([observed, revised]).detach().requires_grad_(score_penalty > 0)
-    f = descriptor(signals)
+    count, apart = len(observed), score_penalty > 0 and not joins_batch(descriptor)
+    batches = [observed.clone(), revised.clone()] if apart else [torch.cat([observed, revised])]
+    signals = batches[0].detach().requires_grad_(score_penalty > 0)
+    with parametrize.cached():
+        f = torch.cat([descriptor(batch) for batch in (signals, *batches[1:])])
     f_observed, f_revised = f[:count].mean(), f[count:].mean()
     loss, penalty = f_revised - f_observed, None
     if reference_std is not None and score_penalty > 0:
@@ -263,6 +269,12 @@ def reconstruct(
     with torch.no_grad():
         reconstructed = freeze(generator)(latents)
     return Reconstruction(reconstructed, norms[0] if norms else torch.zeros(()))
+
+
+def joins_batch(network: nn.Module) -> bool:
+    """Whether a network must see a batch in one pass: for its statistics, or its processes."""
+    joining = (_BatchNorm, DistributedDataParallel)
+    return any(isinstance(module, joining) for module in network.modules())
 
 
 def gradient_norm(optimizer: Optimizer) -> Tensor:

@@ -1,13 +1,16 @@
 """The five steps against formulas that need no autograd, on linear networks."""
 
 import math
+from copy import deepcopy
 
+import attrs
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from coopkit.builtin import TextureDescriptor
 from coopkit.builtin.langevin import Langevin
 from coopkit.steps import generate, gradient_norm, infer, reconstruct, revise, shift_density
 
@@ -234,9 +237,10 @@ class Normalized(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.c = nn.Parameter(torch.tensor(2.0).double())
+        self.b = nn.BatchNorm1d(1, eps=1e-30, affine=False, track_running_stats=False)
 
     def forward(self, y: Tensor) -> Tensor:
-        return self.c * nn.functional.batch_norm(y, None, None, training=True, eps=1e-30).squeeze(1)
+        return self.c * self.b(y).squeeze(1)
 
 
 def test_the_slope_of_a_batch_normalisation_is_that_of_the_observed_alone(seed):
@@ -250,6 +254,32 @@ def test_the_slope_of_a_batch_normalisation_is_that_of_the_observed_alone(seed):
     slope = c / std * (1 - 2 / 4 - centred * centred[:2].sum() / 4)
     expected = (s * (slope[:2] - y / s**2)).square().mean() / 2
     torch.testing.assert_close(shifted.penalty, expected)
+
+
+@pytest.mark.parametrize(
+    ("normalization", "gamma", "passes"),
+    [("none", 1.0, [3, 2]), ("none", 0.0, [5]), ("batch", 1.0, [5]), ("instance", 1.0, [3, 2])],
+)
+def test_only_what_is_differentiated_twice_passes_alone(
+    normalization, gamma, passes, seed, monkeypatch
+):
+    """The same update as in one pass, power iterations of a spectral norm included."""
+    table = TextureDescriptor(
+        filters=(4, 3), kernels=(3, 3), strides=(1, 2), nonlinearity="leaky_relu",
+        normalization=normalization, spectral_norm=0 if normalization == "batch" else 1.5,
+    )  # fmt: skip
+    apart = table.build((1, 9, 8)).double()
+    together, seen = deepcopy(apart), []
+    apart.register_forward_pre_hook(lambda network, inputs: seen.append(len(inputs[0])))
+    y, drawn = torch.randn(5, 1, 9, 8).double().split([3, 2])
+    shifts = []
+    penalty = {"score_penalty": gamma, "reference_std": 2.0}
+    for f in (apart, together):
+        shifts.append(shift_density(f, plain_descent(f), y, drawn, **penalty))
+        monkeypatch.setattr("coopkit.steps.joins_batch", lambda network: True)
+    assert seen == passes
+    torch.testing.assert_close(attrs.astuple(shifts[0]), attrs.astuple(shifts[1]))
+    torch.testing.assert_close(apart.state_dict(), together.state_dict())
 
 
 def test_d2_takes_signals_that_can_have_no_gradient(seed):
