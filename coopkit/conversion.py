@@ -90,7 +90,7 @@ def shorten(text: str, width: int) -> str:
 
 def one_line(problem: str) -> str:
     """Return a problem on one line that is not too long to be read."""
-    return shorten(" ".join(problem.splitlines()), 1000)
+    return shorten("; ".join(problem.splitlines()), 1000)
 
 
 def strict(*accepted: type) -> Callable[[Any, Any], Any]:

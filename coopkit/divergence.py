@@ -19,6 +19,12 @@ ADVICE = {
 }
 """What to try when a run of an algorithm diverges, or one that [generator.start] has come first."""
 
+FIRST = (
+    "Nothing has been learnt yet: try a smaller revision.step_size; coopkit check {} says whether "
+    "the sampler is right."
+)
+"""What to try when that is so in the first iteration."""
+
 MOVED = "revised_minus_initial"
 """The figure that says how far D1 moves."""
 
@@ -77,6 +83,21 @@ class Patience:
             if self.away == AWAY:
                 return name, figures[name], ""
         return None
+
+
+def advice_for(key: str, iteration: int, value: float, sampler: str) -> str:
+    """Return what to try.
+
+    Args:
+        key: of `ADVICE`.
+        iteration: in which a run diverged, from 1.
+        value: of the figure that says so.
+        sampler: of D1, by name; empty where there is none.
+    """
+    if iteration == 1 and sampler:
+        return FIRST.format(sampler)
+    reason = "No two images are so far apart. " if math.isfinite(value) else ""
+    return f"{reason}{ADVICE[key]}"
 
 
 def too_far(name: str, value: float, reference_std: float) -> bool:

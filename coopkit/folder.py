@@ -8,6 +8,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from coopkit.checkpoint import CHECKPOINTS, list_checkpoints
 from coopkit.data import place_of
 from coopkit.errors import RunError
@@ -21,6 +23,7 @@ METRICS_FILE = "metrics.jsonl"
 SHEETS = "sheets"
 START = "start"
 """Where [generator.start] has its run."""
+LOCK_FILE = f"{TEMPORARY}lock"
 OWN = (RECIPE_FILE, ENVIRONMENT_FILE, FAST_FILE, METRICS_FILE, CHECKPOINTS, SHEETS, START)
 """What a run may write to its folder."""
 
@@ -116,18 +119,53 @@ def cleared_unless(folder: Path, learnt: Callable[..., bool], *parts: object) ->
     """Remove the files of a new run that an error ends before its parts have `learnt` at all.
 
     They would be in the way of the same run with a mistake less. A run that is resumed, or that was
-    stopped, keeps what it has; a folder that was there before stays.
+    stopped, keeps what it has.
     """
-    new, made = not (folder / RECIPE_FILE).exists(), not folder.exists()
+    new = not (folder / RECIPE_FILE).exists()
     try:
         yield
     except Exception:
         if new and not learnt(*parts):
             clear_run(folder)
-            if made:
-                with suppress(OSError):
-                    folder.rmdir()
         raise
+
+
+@contextmanager
+def held(folder: Path, writes: bool) -> Iterator[None]:
+    """Keep other runs from a folder, made if it is not there, for as long as one is at work in it.
+
+    A folder that was made goes with what is in it: it is removed where nothing is left. File
+    systems that cannot lock a file go without.
+
+    Args:
+        folder: of the run.
+        writes: whether this process writes to it; nothing is done by the others.
+
+    Raises:
+        RunError: another run is at work in it.
+    """
+    if not writes:
+        yield
+        return
+    made = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK_FILE, timeout=0)
+    with suppress(NotImplementedError):
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise RunError(
+                f"another run is at work in {folder}; wait until it ends, or --out chooses another "
+                "folder"
+            ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+        (folder / LOCK_FILE).unlink(missing_ok=True)
+        if made:
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def has_start(folder: Path) -> bool:

@@ -112,7 +112,7 @@ class Recipe:
 
         Args:
             source: a path, or a name that `coopkit recipes` lists.
-            overrides: "table.key=value", the value in TOML or a bare word.
+            overrides: "table.key=value", the value in TOML or a bare word; one, or several.
 
         Raises:
             RecipeError: the file is not there, is no TOML, or has problems; all are listed.
@@ -138,7 +138,7 @@ class Recipe:
         try:
             check_writable(raw)
             tables = deepcopy(dict(raw))
-            apply_overrides(tables, overrides)
+            apply_overrides(tables, [overrides] if isinstance(overrides, str) else overrides)
             check_writable(tables)
             return structure_recipe(cls, tables)
         except TableProblems as error:
@@ -199,7 +199,7 @@ def recipe_text(source: str | Path) -> str:
     try:
         path = Path(source).expanduser()
         if path.is_file():
-            return path.read_text(encoding="utf-8")
+            return path.read_text(encoding="utf-8-sig")
         hint = did_you_mean(str(source), list(known))
         problem = f"there is no such file and no packaged recipe; {hint}"
         if path.is_dir():

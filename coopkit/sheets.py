@@ -12,7 +12,7 @@ from torch import Tensor
 
 from coopkit.data import to_pixels
 from coopkit.errors import DataError
-from coopkit.writing import written_whole
+from coopkit.writing import whole_file
 
 GAP = 4
 TITLE = 28
@@ -126,7 +126,7 @@ def save_image(image: Image.Image, path: Path, **how: Any) -> None:
         DataError: the format has no such picture; most have a largest size.
     """
     try:
-        with written_whole(path) as writing:
+        with whole_file(path) as writing:
             image.save(writing, **how)
     except (OSError, ValueError, OverflowError) as error:
         if isinstance(error, OSError) and error.errno is not None:

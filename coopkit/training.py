@@ -26,10 +26,10 @@ from coopkit.building import (
 )
 from coopkit.checkpoint import CHECKPOINTS, list_checkpoints, load_checkpoint
 from coopkit.data import Images, load_images
-from coopkit.divergence import ADVICE, Patience, too_far, what_is_left
+from coopkit.divergence import Patience, advice_for, too_far, what_is_left
 from coopkit.errors import DivergedError, RecipeError
 from coopkit.fast import Preparation, keep_memory
-from coopkit.folder import FAST_FILE, START, check_folder, clear_run, cleared_unless
+from coopkit.folder import FAST_FILE, START, check_folder, clear_run, cleared_unless, held
 from coopkit.interrupts import asked_to_stop, stopping_signals
 from coopkit.iterations import Batch, Iteration, Learner, Streams
 from coopkit.optimizers import apply_settings
@@ -149,8 +149,9 @@ class Run:
     ) -> DivergedError:
         """Return the error for a value that says so, with what to try and what is left."""
         if not advice:
-            reason = "No two images are so far apart. " if math.isfinite(value) else ""
-            advice = f"{reason}{ADVICE['start' if self.is_start else self.recipe.algorithm]}"
+            key = "start" if self.is_start else self.recipe.algorithm
+            chain = self.recipe.revision
+            advice = advice_for(key, iteration, value, chain.sampler.table.name if chain else "")
         left = what_is_left(list_checkpoints(self.folder / CHECKPOINTS))
         return DivergedError(iteration, quantity, value, f"{advice} {left}")
 
@@ -184,12 +185,18 @@ def run(
         recipe = Recipe.read(recipe)
     watching(watchers)  # refuses an unusable one while the old run is still there
     training = prepare(recipe, Path(folder), resume, overwrite)
-    training.accelerator.wait_for_everyone()
-    if overwrite and training.is_main:
-        if training.start is not None:
-            clear_run(training.start.folder)
-        clear_run(training.folder)
-    training.accelerator.wait_for_everyone()
+    with held(training.folder, training.is_main):
+        training.accelerator.wait_for_everyone()
+        if overwrite and training.is_main:
+            if training.start is not None:
+                clear_run(training.start.folder)
+            clear_run(training.folder)
+        training.accelerator.wait_for_everyone()
+        return train(training, watchers)
+
+
+def train(training: Run, watchers: Sequence[object]) -> Run:
+    """Do all iterations of a run, of its start first, and return it as it ended."""
     parts = (training, training.start)
     with stopping_signals() as received, cleared_unless(training.folder, has_learnt, *parts):
         if training.start is not None:

@@ -9,7 +9,7 @@ TEMPORARY = ".writing-"
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def whole_file(path: Path) -> Iterator[Path]:
     """Yield where to write a file, which then is moved to its place; nothing is left of an error.
 
     The folder of `path` is made if it is not there.
@@ -23,4 +23,4 @@ def written_whole(path: Path) -> Iterator[Path]:
         writing.unlink(missing_ok=True)
 
 
-__all__ = ["TEMPORARY", "written_whole"]
+__all__ = ["TEMPORARY", "whole_file"]

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -6,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from coopkit.errors import PluginError
+from coopkit import training
+from coopkit.errors import PluginError, RecipeError
 from coopkit.plugins import Registry, load, registry
+from coopkit.recipe import Recipe
+from coopkit.tasks.describe import describe_run
 
 SAMPLER = """
 import attrs, torch
@@ -242,3 +246,28 @@ def run_finished(run):
     ended = run(recipe, tmp_path / "out")
     assert ended.figures["revised_minus_initial"] == 0.0
     assert json.loads(told.read_text()) == ["started", 1, 2, 3, "finished"]
+
+
+def test_a_run_says_which_plugins_it_was_made_with(install: Install, tmp_path: Path):
+    tiny = Path(__file__).parent / "tiny" / "cooperative.toml"
+    install("fake-stay", SAMPLER)
+    training.run(
+        Recipe.read(tiny, ["revision={sampler='stay', steps=1}", "run.iterations=1"]),
+        tmp_path / "run",
+    )
+    versions = json.loads((tmp_path / "run" / "environment.json").read_text())["versions"]
+    assert versions["fake-stay"] == "1.5"
+    shutil.rmtree(tmp_path / "fake_stay-1.5.dist-info")
+    load.cache_clear()
+    with pytest.raises(RecipeError, match="no sampler named 'stay'") as caught:
+        describe_run(tmp_path / "run")
+    assert "made with fake-stay 1.5, which is not installed" in str(caught.value)
+
+
+def test_what_is_wrong_with_a_plugin_is_said_where_it_is_looked_for(install: Install, call):
+    install("fake-torn", "import nothing_of_this_name")
+    status, _, complaint = call("plugins", "show", "torn")
+    assert status == 2
+    assert "no plugin supplies 'torn'" in complaint
+    assert "fake-torn 1.5 (fake_torn) cannot be imported" in complaint
+    assert complaint.count("texture") <= 1

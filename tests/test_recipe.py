@@ -85,7 +85,7 @@ def test_wrong_algorithm_does_not_hide_other_problems():
         ("generator=3", "generator must be a table, not 3"),
         ("descriptor.architecture=textur", "did you mean 'texture'?"),
         ("descriptor.kernels=[3, 3]", "must be equally long, not 1, 2 and 1"),
-        ("data.crops=3", 'data crops = 3 needs crop = "random"'),
+        ("data.crops=3", 'data has crops = 3, which needs crop = "random"'),
         ("data.resize=0", "data.resize must be >= 1: 0"),
         ("run.iterations={schedule='constant', at=3}", "is the same throughout a run"),
     ],
@@ -120,6 +120,16 @@ def test_no_such_file_suggests_a_packaged_name():
 def test_broken_toml_is_located(tmp_path: Path):
     with pytest.raises(RecipeError, match=r"mine\.toml: this is not TOML: .* line 1"):
         Recipe.read(write(tmp_path, "seed = = 1"))
+
+
+def test_a_mark_that_editors_put_before_a_text_is_none_of_it(tmp_path: Path):
+    path = write(tmp_path, TINY.read_text(encoding="utf-8"))
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert Recipe.read(path) == Recipe.read(TINY)
+
+
+def test_one_override_may_stand_alone():
+    assert Recipe.read(TINY, "run.iterations=3").run.iterations == 3
 
 
 def test_file_that_is_no_text(tmp_path: Path):

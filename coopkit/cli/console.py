@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from coopkit.writing import written_whole
+from coopkit.writing import whole_file
 
 out = Console()
 err = Console(stderr=True)
@@ -65,5 +65,5 @@ def watching() -> Iterator[Callable[[str, int, int | None], None]]:
 def write_json(figures: Mapping[str, Any], path: Path) -> None:
     """Write figures as JSON, whole or not at all."""
     text = json.dumps(figures, indent=1, allow_nan=False)
-    with written_whole(path) as writing:
+    with whole_file(path) as writing:
         writing.write_text(text + "\n", encoding="utf-8")

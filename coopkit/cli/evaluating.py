@@ -152,6 +152,8 @@ def table_of(found: "Evaluation") -> Table:
         if found.features:
             values = {which: features[name] for which, features in found.features.items()}
             row(name, values, found.real)
+    if found.real == "held out" and real == 0:
+        notes.append("the images held out are training images: they say nothing of unseen ones")
     if found.recovery is not None:
         notes += recovered(found.recovery)
     table.caption = "\n".join(notes)

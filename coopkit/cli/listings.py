@@ -50,6 +50,11 @@ def show_keys(table: str) -> None:
     from coopkit.errors import CoopkitError, did_you_mean
     from coopkit.recipe import KEYS
 
+    if table in ("descriptor", "generator", "revision", "inference"):
+        raise CoopkitError(
+            f"the keys of [{table}] are those of the plugin that it names: coopkit plugins lists "
+            "them, coopkit plugins show NAME prints the keys"
+        )
     if table not in KEYS:
         raise CoopkitError(f"no table is called {table!r}; {did_you_mean(table, list(KEYS))}")
     out.print(keys_of(KEYS[table], "key"))
@@ -82,8 +87,10 @@ def show_plugin(name: str) -> None:
 
     entries = [entry for entry in registry().entries if entry.name == name]
     if not entries:
-        known = [entry.name for entry in registry().entries]
-        raise PluginError(f"no plugin supplies {name!r}; {did_you_mean(name, known)}")
+        known = sorted({entry.name for entry in registry().entries})
+        sentence = f"no plugin supplies {name!r}; {did_you_mean(name, known)}"
+        raise PluginError("\n".join([sentence, *registry().problems]))
+    warn_of_plugins()
     for entry in entries:
         out.print(f"{entry.kind} {entry.name}, {entry.distribution} {entry.version}", style="bold")
         out.print(first_line(entry.cls), markup=False, highlight=False, emoji=False)

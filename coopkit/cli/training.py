@@ -45,7 +45,7 @@ def run(
         folder, recipe = folder or Path(recipe), str(stored)
     folder = folder or Path("runs") / Path(recipe).stem
     parsed = Recipe.read(recipe, overrides)
-    watchers = [watcher(err), *([Beginning(err)] if resume else [])]
+    watchers = [watcher(err), Beginning(err, resume)]
     ended = train(parsed, folder, resume=resume, overwrite=overwrite, watchers=watchers)
     if ended.is_main:
         tell_end(ended)

@@ -1,6 +1,7 @@
 """Where images are: files, folders, and the packaged names."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib import resources
@@ -41,11 +42,22 @@ def find_images(source: str, asked: str = "data.source") -> Iterator[tuple[str, 
             f"{did_you_mean(source, [*PHOTOGRAPHS, DIGITS])}"
         )
     else:
-        files = sorted(file for file in path.rglob("*") if is_visible_image(file, path))
+        files = [file for file in visible_files(path) if is_image(file)]
         if not files:
-            raise DataError(f"{asked}: the folder {source!r} holds no image")
+            left = left_out(source)
+            others = f", only {' and '.join(left)}" if left else ""
+            raise DataError(f"{asked}: the folder {source!r} holds no image{others}")
         for file in files:
             yield str(file), partial(Image.open, file)
+
+
+def left_out(source: str) -> list[str]:
+    """Return how many files of a folder are no images, by ending: "3 of .heic"."""
+    path = place_of(source)
+    if path is None or not path.is_dir():
+        return []
+    endings = Counter(file.suffix.lower() for file in visible_files(path) if not is_image(file))
+    return [f"{count} of {ending or 'no ending'}" for ending, count in sorted(endings.items())]
 
 
 def place_of(source: str) -> Path | None:
@@ -53,11 +65,19 @@ def place_of(source: str) -> Path | None:
     return None if source in (*PHOTOGRAPHS, DIGITS) else Path(os.path.expanduser(source))
 
 
-def is_visible_image(file: Path, folder: Path) -> bool:
-    """Whether a file is named as an image that can be read, and nothing on the way is hidden."""
-    readable = Image.registered_extensions().get(file.suffix.lower()) in Image.OPEN
-    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-    return readable and not hidden and file.is_file()
+def visible_files(folder: Path) -> list[Path]:
+    """Return the files below a folder, in order, of which nothing on the way is hidden."""
+    return sorted(
+        file
+        for file in folder.rglob("*")
+        if not any(part.startswith(".") for part in file.relative_to(folder).parts)
+        and not file.is_dir()
+    )
+
+
+def is_image(file: Path) -> bool:
+    """Whether a file is named as an image that can be read."""
+    return Image.registered_extensions().get(file.suffix.lower()) in Image.OPEN
 
 
 def photograph(name: str) -> Iterator[tuple[str, Opener]]:

@@ -45,4 +45,6 @@ class DataTable:
 
     def __attrs_post_init__(self) -> None:
         if self.crops > 1 and self.crop != "random":
-            raise ValueError(f'crops = {self.crops} needs crop = "random", not {self.crop!r}')
+            raise ValueError(
+                f'has crops = {self.crops}, which needs crop = "random", not {self.crop!r}'
+            )

@@ -55,9 +55,8 @@ class FeatureNetwork:
         try:
             found = self.forward(wanted)
         except Exception as error:
-            reason = str(error).strip().partition("\n")[0]
             raise DataError(
-                f"the feature network cannot take images {tuple(wanted.shape)}: {reason}"
+                f"the feature network cannot take images {tuple(wanted.shape)}: {cause_of(error)}"
             ) from error
         if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != len(images):
             given = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
@@ -75,6 +74,13 @@ class FeatureNetwork:
         if coloured.shape[-2:] != size:
             coloured = F.interpolate(coloured, size, mode="bilinear", antialias=True)
         return coloured if self.values == "[-1, 1]" else (coloured + 1) / 2
+
+
+def cause_of(error: Exception) -> str:
+    """Return the line of an error that says what is wrong: of TorchScript it is the last."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    interpreted = bool(lines) and "TorchScript interpreter" in lines[0]
+    return (lines[-1 if interpreted else 0] if lines else type(error).__name__)[:200]
 
 
 def load_network(

@@ -37,11 +37,13 @@ def describe_run(folder: Path) -> dict[str, str]:
         done = iterations_done(read_metrics(folder / START))
         total = recipe.start_recipe.run.iterations
         said["start"] = f"{done} of {total} iterations of Algorithm 2"
-    metrics = read_metrics(folder)
-    said["iterations"] = f"{iterations_done(metrics)} of {recipe.run.iterations}"
-    places = list_checkpoints(folder / CHECKPOINTS)
+    metrics, places = read_metrics(folder), list_checkpoints(folder / CHECKPOINTS)
+    done = max(iterations_done(metrics), int(places[-1].name) if places else 0)
+    said["iterations"] = f"{done} of {recipe.run.iterations}"
     said["newest checkpoint"] = str(places[-1]) if places else "none yet"
-    said |= describe_environment(folder / ENVIRONMENT_FILE)
+    environment = describe_environment(folder / ENVIRONMENT_FILE)
+    said["data"] += environment.pop("examples")
+    said |= environment
     said |= describe_evaluations(folder / FAST_FILE)
     for name, value in (metrics[-1] if metrics else {}).items():
         if name != "iteration":
@@ -63,6 +65,7 @@ def describe_environment(path: Path) -> dict[str, str]:
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
         return {
+            "examples": f", {said['examples']} examples" if "examples" in said else "",
             "device": f"{said['device']}, mixed precision {said['mixed_precision']}",
             "versions": ", ".join(f"{name} {number}" for name, number in said["versions"].items()),
         }

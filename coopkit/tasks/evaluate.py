@@ -99,6 +99,9 @@ def evaluate(
             f"features need at least {LEAST} images of each set; there are {count} drawn and "
             f"{real_ones} real"
         )
+    if network is not None:
+        watch("trying the feature network", 0, None)
+        network.features(data[:count])
     draw = partial(drawn_signals, seed=seed, steps=steps, watch=watch)
     signals = draw(trained, count)
     drawing = stream_seed(seed, "evaluation")

@@ -51,7 +51,8 @@ def read_hole(path: Path, signal_shape: Shape) -> Tensor:
     """
     name, as_it_is = f"the mask {path}", DataTable(source="", color="grey", resize="none")
     with reading(name), Image.open(path) as image:
-        shown = decode(image, name, as_it_is)[..., 0] > 127
+        grey = decode(image, name, as_it_is)[..., 0]
+    shown = grey > 127
     if shown.shape != signal_shape[1:]:
         raise DataError(
             f"the mask {path} has {shown.shape[0]} x {shown.shape[1]} pixels, the signals "
@@ -59,7 +60,10 @@ def read_hole(path: Path, signal_shape: Shape) -> Tensor:
         )
     if shown.all() or not shown.any():
         says = "everything" if shown.all() else "nothing"
-        raise DataError(f"the mask {path} occludes {says}; bright pixels are the occluded ones")
+        raise DataError(
+            f"the mask {path} occludes {says}: pixels brighter than 127 of 255 are occluded, and "
+            f"its own go from {grey.min()} to {grey.max()}"
+        )
     return torch.from_numpy(shown)
 
 

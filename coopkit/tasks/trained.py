@@ -1,6 +1,8 @@
 """Loading a run to use it."""
 
+import json
 import shlex
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,8 @@ from torch import Tensor, nn
 from coopkit.building import build_network, new_preparation
 from coopkit.checkpoint import CHECKPOINTS, list_checkpoints, load_checkpoint, put_weights
 from coopkit.derivatives import Function
-from coopkit.errors import RunError
-from coopkit.folder import FAST_FILE, RECIPE_FILE, START
+from coopkit.errors import RecipeError, RunError
+from coopkit.folder import ENVIRONMENT_FILE, FAST_FILE, RECIPE_FILE, START
 from coopkit.interfaces import Kept, Sampler, Shape
 from coopkit.iterations import Settings
 from coopkit.keeping import recall
@@ -76,11 +78,30 @@ def run_recipe(folder: str | Path) -> Recipe:
 
     Raises:
         RunError: the folder holds no run.
+        RecipeError: the recipe cannot be read, which says what the run was made with that is not
+            installed.
     """
     stored = Path(folder) / RECIPE_FILE
     if not stored.is_file():
         raise RunError(f"{folder} holds no run: there is no {RECIPE_FILE} in it")
-    return Recipe.read(stored)
+    try:
+        return Recipe.read(stored)
+    except RecipeError as error:
+        lacking = not_installed(stored.with_name(ENVIRONMENT_FILE))
+        if not lacking:
+            raise
+        problem = f"the run was made with {', '.join(lacking)}, which is not installed"
+        raise RecipeError(str(stored), [*error.problems, problem]) from error
+
+
+def not_installed(environment: Path) -> list[str]:
+    """Return what a run was made with, by name and version, that is not there now."""
+    try:
+        versions = json.loads(environment.read_text(encoding="utf-8"))["versions"].items()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []
+    installed = {distribution.name for distribution in distributions()}
+    return [f"{name} {number}" for name, number in versions if name not in installed]
 
 
 def usable_device(device: str | torch.device) -> torch.device:

@@ -3,6 +3,7 @@
 import json
 import platform
 import time
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -22,9 +23,11 @@ from coopkit.folder import (
 )
 from coopkit.interfaces import hookimpl
 from coopkit.iterations import Iteration
+from coopkit.plugins import registry
+from coopkit.recipe import Recipe
 from coopkit.resuming import state_of
 from coopkit.sheets import draw_sheet, in_words, own_figures, save_image
-from coopkit.writing import written_whole
+from coopkit.writing import whole_file
 
 if TYPE_CHECKING:
     from coopkit.training import Run
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
-    with written_whole(path) as writing:
+    with whole_file(path) as writing:
         writing.write_text(text, encoding="utf-8")
 
 
@@ -53,18 +56,34 @@ def environment(run: "Run") -> dict[str, Any]:
     """Return what a run depends on besides its recipe."""
     device = run.accelerator.device
     cuda = device.type == "cuda"
-    packages = ("coopkit", "torch", "accelerate", "numpy", "pillow")
+    packages = {"coopkit", "torch", "accelerate", "numpy", "pillow"} | distributions_of(run.recipe)
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "seed": run.recipe.seed,
+        "examples": len(run.images),
         "device": torch.cuda.get_device_name(device) if cuda else f"{device.type}",
         "threads": torch.get_num_threads(),
         "processes": run.accelerator.num_processes,
         "mixed_precision": run.accelerator.mixed_precision,
         "python": platform.python_version(),
         "system": platform.platform(),
-        "versions": {name: version(name) for name in packages},
+        "versions": {name: version(name) for name in sorted(packages)},
     }
+
+
+def distributions_of(recipe: Recipe) -> set[str]:
+    """Return the names of the distributions whose plugins a recipe names."""
+    names = set(named(recipe.raw))
+    return {entry.distribution for entry in registry().entries if entry.name in names}
+
+
+def named(raw: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the names of the architectures, samplers and schedules in nested tables."""
+    for key, value in raw.items():
+        if isinstance(value, Mapping):
+            yield from named(value)
+        elif key in ("architecture", "sampler", "schedule"):
+            yield value
 
 
 @attrs.define

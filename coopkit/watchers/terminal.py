@@ -13,6 +13,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from coopkit.data import left_out
 from coopkit.interfaces import hookimpl
 from coopkit.iterations import Iteration
 from coopkit.sheets import in_words, own_figures
@@ -48,19 +49,28 @@ def watcher(console: Console) -> object:
 
 @attrs.define
 class Beginning:
-    """A line where a run that was to be resumed begins, because there is nothing to resume."""
+    """Lines of what a run begins with: how many images, and that there is nothing to resume."""
 
     console: Console
+    resumes: bool = False
     begun: bool = False
 
     @hookimpl
     def run_started(self, run: "Run") -> None:
-        """Print it of the first of a run and its start."""
+        """Print them of the first of a run and its start."""
         if run.is_main and not self.begun and run.iteration == 0:
             folder = run.folder.parent if run.is_start else run.folder
-            line = f"{folder} holds no run to go on with; beginning at iteration 1"
-            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            if self.resumes:
+                self.say(f"{folder} holds no run to go on with; beginning at iteration 1")
+            source, size = run.recipe.data.source, " x ".join(map(str, run.images.shape))
+            others = left_out(source)
+            left = f"; {' and '.join(others)} left out, which are no images" if others else ""
+            self.say(f"{source}: {len(run.images)} examples of {size}{left}")
         self.begun = True
+
+    def say(self, line: str) -> None:
+        """Print a line as it is."""
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @attrs.define

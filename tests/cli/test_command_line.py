@@ -152,6 +152,7 @@ def test_name_of_two_kinds_is_shown_twice(call: Call):
         ("info nowhere", "nowhere holds no run"),
         ("plugins show langvin", "no plugin supplies 'langvin'; did you mean 'langevin'?"),
         ("recipes show quickstrat", "did you mean 'quickstart'?"),
+        ("recipes keys revision", "are those of the plugin that it names: coopkit plugins lists"),
         ("recipes keys rum", "no table is called 'rum'; did you mean 'run'?"),
     ],
 )

@@ -36,8 +36,16 @@ def test_sample_writes_single_files(call: Call, tmp_path: Path):
 
 
 def test_one_picture_is_no_pictures(call: Call):
-    said = call("sample", "@generator", "-n", "1", "--files", "each")[2]
-    assert said == "wrote 1 picture into each\n"
+    said = call("sample", "@cooperative", "-n", "1", "--files", "each")[2]
+    assert said == "wrote 2 pictures into each\n"
+    said = call("sample", "@generator", "-n", "1", "--files", "own", "--prior", "fitted")[2]
+    assert said == "wrote 1 picture into own\n"
+
+
+def test_of_algorithm_2_the_better_prior_is_named(call: Call):
+    said = call("sample", "@generator", "-n", "1")[2]
+    hint = "X was drawn from N(0, I); --prior fitted draws it as latents spread in training\n"
+    assert said == f"{hint}wrote sheet.png\n"
 
 
 def test_single_files_are_written_whole_or_not_at_all(
@@ -72,9 +80,10 @@ def test_a_sheet_of_many_shows_the_first(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("coopkit.cli.drawing.SHOWN", 4)
-    assert call("sample", "@generator", "-n", "4")[2] == "wrote sheet.png\n"
+    sample = ("sample", "@generator", "--prior", "fitted", "-n")
+    assert call(*sample, "4")[2] == "wrote sheet.png\n"
     expected = size(tmp_path / "sheet.png")
-    said = call("sample", "@generator", "-n", "9")[2]
+    said = call(*sample, "9")[2]
     shown = "it shows the first 4 of 9 signals; --files DIR writes each of them"
     assert said == f"wrote sheet.png\n{shown}\n"
     assert size(tmp_path / "sheet.png") == expected

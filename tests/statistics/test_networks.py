@@ -79,3 +79,13 @@ def test_a_file_that_holds_no_network(name: str, tmp_path: Path):
     (tmp_path / name).write_bytes(b"nothing of the kind")
     with pytest.raises(DataError, match="holds no network that"):
         load_network(tmp_path / name)
+
+
+def test_of_a_torchscript_error_the_cause_is_told(tmp_path: Path):
+    grey = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.trace(grey, torch.zeros(2, 1, 8, 8)).save(str(tmp_path / "grey.pt"))
+    network = load_network(tmp_path / "grey.pt", size=8)
+    with pytest.raises(DataError, match=r"cannot take images \(2, 3, 8, 8\): .*channels"):
+        network.features(torch.zeros(2, 3, 8, 8))

@@ -33,6 +33,12 @@ def test_divergence_stops_with_what_to_try_and_keeps_the_last_good_checkpoint(tm
     assert all(torch.isfinite(w).all() for n in kept.networks.values() for w in n.values())
 
 
+def test_in_the_first_iteration_no_network_is_to_blame(tmp_path: Path):
+    with pytest.raises(DivergedError, match="Nothing has been learnt yet: try a smaller") as caught:
+        run(tiny("cooperative", "revision.step_size=1e30"), tmp_path)
+    assert "coopkit check langevin says whether" in str(caught.value)
+
+
 @pytest.mark.parametrize("algorithm", ["cooperative", "descriptor"])
 def test_a_revision_that_leaves_the_images_is_divergence_though_it_is_finite(
     algorithm: str, tmp_path: Path

@@ -2,9 +2,11 @@ import io
 import shutil
 from pathlib import Path
 
+from PIL import Image
 from rich.console import Console
 
 from coopkit.recipe import Recipe
+from coopkit.tasks.describe import describe_run
 from coopkit.training import run
 from coopkit.watchers.terminal import Bar, Beginning, Lines, summary, watcher
 
@@ -58,12 +60,30 @@ def test_a_run_that_goes_on_in_its_start_does_not_say_that_it_begins(tmp_path: P
         "generator.start.optimizer={name='Adam', lr=0.01}",
     ]
     console = Console(file=io.StringIO(), width=200)
-    run(Recipe.read(TINY, start), tmp_path / "a", watchers=[Beginning(console)])
-    line = f"{tmp_path / 'a'} holds no run to go on with; beginning at iteration 1\n"
-    assert console.file.getvalue() == line
+    run(Recipe.read(TINY, start), tmp_path / "a", watchers=[Beginning(console, resumes=True)])
+    lines = (
+        f"{tmp_path / 'a'} holds no run to go on with; beginning at iteration 1\n"
+        "brick: 10 examples of 1 x 8 x 8\n"
+    )
+    assert console.file.getvalue() == lines
     shutil.rmtree(tmp_path / "a" / "checkpoints")
-    run(Recipe.read(TINY, start), tmp_path / "a", resume=True, watchers=[Beginning(console)])
-    assert console.file.getvalue() == line
+    again = Beginning(console, resumes=True)
+    run(Recipe.read(TINY, start), tmp_path / "a", resume=True, watchers=[again])
+    assert console.file.getvalue() == lines
+
+
+def test_what_is_learnt_from_is_said_and_what_is_left_out(tmp_path: Path):
+    photos, console = tmp_path / "photos", Console(file=io.StringIO(), width=200)
+    photos.mkdir()
+    for name in ("a.png", "b.jpg"):
+        Image.new("L", (9, 9)).save(photos / name)
+    for name in ("c.HEIC", "d.heic", "notes.txt", ".hidden"):
+        (photos / name).write_text("no image")
+    own = [f"data.source={photos}", "data.crop=center", "data.crops=1", "run.observed=2"]
+    run(Recipe.read(TINY, own), tmp_path / "run", watchers=[Beginning(console)])
+    left = "2 of .heic and 1 of .txt left out, which are no images"
+    assert console.file.getvalue() == f"{photos}: 2 examples of 1 x 8 x 8; {left}\n"
+    assert describe_run(tmp_path / "run")["data"] == f"{photos}, 2 examples"
 
 
 def test_a_summary_ends_with_the_samplers_own_figures():
