@@ -90,6 +90,8 @@ def check(request: Request, console: Console) -> bool:
     print_failures(found, console)
     diagnoses = likeliest_mistakes(found)
     print_mistakes([(each.probability, each.mistake, each.remedy) for each in diagnoses], console)
+    if not diagnoses and any(each.status == "failed" and not each.raised for each in found):
+        say(console, "\nNone of the known mistakes leaves this pattern of failures.")
     say(console, "")
     say(console, summary(found, seconds, request))
     say(console, f"again: {request.command()}")

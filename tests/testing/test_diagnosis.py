@@ -52,18 +52,24 @@ def test_nothing_is_diagnosed_where_nothing_failed(mistakes: list[Mistake]):
 
 
 def test_the_mistakes_are_ranked_by_the_rule_of_bayes(mistakes: list[Mistake]):
-    """Failed: both ones' first check and geweke. HALF: .98 · .9 · .98, NOISE: .98 · .02 · .02."""
-    seen = [
-        result("one-step[correlated]", "failed"),
-        result("geweke", "failed"),
-        result("noise", "passed"),
-    ]
-    half, noise = 0.98 * 0.9 * 0.98, 0.98 * 0.02 * 0.02
-    (first,) = likeliest_mistakes(seen)
+    """Both fail the first check. HALF: .98 · .9, and NOISE: .98 · .02, fail geweke."""
+    seen = [result("one-step[correlated]", "failed"), result("geweke", "failed")]
+    half, noise = 0.98 * 0.9, 0.98 * 0.02
+    first, *_ = likeliest_mistakes(seen)
     assert (first.mistake, first.remedy) == ("the half is missing", "write δ²/2")
     assert first.probability == pytest.approx(half / (half + noise))
     second, *_ = likeliest_mistakes([result("noise", "failed"), result("geweke", "passed")])
     assert second.mistake == "the noise is halved"
+
+
+def test_a_pattern_that_no_known_mistake_leaves_is_attributed_to_none(mistakes: list[Mistake]):
+    """STREAM fails one check; of two others that fail with it neither is among its own."""
+    seen = [result("global-stream", "failed"), result("geweke", "failed")]
+    assert likeliest_mistakes(seen)[0].mistake == STREAM.name
+    assert likeliest_mistakes([*seen, result("descent", "failed")]) == []
+    half = [result("one-step[correlated]", "failed"), result("geweke", "failed")]
+    (only,) = likeliest_mistakes([*half, result("noise", "passed")])
+    assert (only.mistake, only.probability) == (HALF.name, 1.0)
 
 
 def test_a_check_that_did_not_run_says_nothing(mistakes: list[Mistake]):

@@ -90,6 +90,16 @@ def test_a_failure_tells_what_was_seen_and_the_likeliest_mistakes(call: Call):
     )
 
 
+def test_a_pattern_of_no_known_mistake_is_said_to_be_one(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("coopkit.testing.diagnosis.known_mistakes", list)
+    status, said, _ = call("wrong_sampler:NoHalf", *QUICK, "--seed", "3", "--only", "noise")
+    assert (status, "known mistakes" in said) == (0, False)
+    _, said, _ = call("wrong_sampler:NoHalf", *QUICK, "--seed", "3", "--only", "one-step")
+    assert "\nNone of the known mistakes leaves this pattern of failures.\n" in said
+
+
 def test_the_row_of_a_check_is_there_before_the_next_one_runs():
     console = Console(file=io.StringIO(), width=80)
     seen = []

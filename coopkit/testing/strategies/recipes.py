@@ -90,7 +90,7 @@ def section_tables(
     if name == "data":
         return data_tables()
     if name == "run":
-        return tables_of(RunTable).map(lambda table: {**table, "iterations": iterations})
+        return run_tables(iterations)
     return tables_of(SCHEDULABLE[name], vary)
 
 
@@ -156,6 +156,12 @@ def data_tables(draw: st.DrawFn) -> Table:
     table = draw(tables_of(DataTable))
     table["source"] = draw(sources())
     return table
+
+
+def run_tables(iterations: int) -> SearchStrategy[Table]:
+    """Return a strategy of the table [run]."""
+    tables = tables_of(RunTable).map(lambda table: {**table, "iterations": iterations})
+    return tables.filter(lambda table: is_of_no_home(table.get("choices", "")))
 
 
 def sources() -> SearchStrategy[str]:
