@@ -20,10 +20,10 @@ ADVICE = {
 """What to try when a run of an algorithm diverges, or one that [generator.start] has come first."""
 
 FIRST = (
-    "Nothing has been learnt yet: try a smaller revision.step_size; coopkit check {} says whether "
-    "the sampler is right."
+    "The descriptor has learnt nothing yet: try a smaller revision.step_size; coopkit check {} "
+    "says whether the sampler is right."
 )
-"""What to try when that is so in the first iteration."""
+"""What to try when a revision of the first iteration diverges."""
 
 MOVED = "revised_minus_initial"
 """The figure that says how far D1 moves."""
@@ -85,16 +85,18 @@ class Patience:
         return None
 
 
-def advice_for(key: str, iteration: int, value: float, sampler: str) -> str:
+def advice_for(key: str, iteration: int, quantity: str, value: float, sampler: str) -> str:
     """Return what to try.
 
     Args:
         key: of `ADVICE`.
         iteration: in which a run diverged, from 1.
-        value: of the figure that says so.
+        quantity: the figure that says so.
+        value: its value.
         sampler: of D1, by name; empty where there is none.
     """
-    if iteration == 1 and sampler:
+    of_generator = quantity in RECONSTRUCTED or quantity.startswith("generator")
+    if iteration == 1 and sampler and not of_generator:
         return FIRST.format(sampler)
     reason = "No two images are so far apart. " if math.isfinite(value) else ""
     return f"{reason}{ADVICE[key]}"

@@ -150,8 +150,8 @@ class Run:
         """Return the error for a value that says so, with what to try and what is left."""
         if not advice:
             key = "start" if self.is_start else self.recipe.algorithm
-            chain = self.recipe.revision
-            advice = advice_for(key, iteration, value, chain.sampler.table.name if chain else "")
+            sampler = self.recipe.revision.sampler.table.name if self.recipe.revision else ""
+            advice = advice_for(key, iteration, quantity, value, sampler)
         left = what_is_left(list_checkpoints(self.folder / CHECKPOINTS))
         return DivergedError(iteration, quantity, value, f"{advice} {left}")
 

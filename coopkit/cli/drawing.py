@@ -109,7 +109,7 @@ def sample(
         if writing is not None:
             save_each(panels, trained.mean, writing)
     if trained.latents is not None and not trained.fitted_prior:
-        say("X was drawn from N(0, I); --prior fitted draws it as latents spread in training")
+        say("X was drawn from N(0, I); --prior fitted draws from the law that it had in training")
     if path is not None:
         save_image(draw_sheet(panels, trained.mean, most=SHOWN), path)
         say(f"wrote {path}")

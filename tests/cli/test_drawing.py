@@ -44,7 +44,7 @@ def test_one_picture_is_no_pictures(call: Call):
 
 def test_of_algorithm_2_the_better_prior_is_named(call: Call):
     said = call("sample", "@generator", "-n", "1")[2]
-    hint = "X was drawn from N(0, I); --prior fitted draws it as latents spread in training\n"
+    hint = "X was drawn from N(0, I); --prior fitted draws from the law that it had in training\n"
     assert said == f"{hint}wrote sheet.png\n"
 
 

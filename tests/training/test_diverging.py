@@ -34,9 +34,11 @@ def test_divergence_stops_with_what_to_try_and_keeps_the_last_good_checkpoint(tm
 
 
 def test_in_the_first_iteration_no_network_is_to_blame(tmp_path: Path):
-    with pytest.raises(DivergedError, match="Nothing has been learnt yet: try a smaller") as caught:
+    with pytest.raises(DivergedError, match="descriptor has learnt nothing yet: try a") as caught:
         run(tiny("cooperative", "revision.step_size=1e30"), tmp_path)
     assert "coopkit check langevin says whether" in str(caught.value)
+    with pytest.raises(DivergedError, match=r"iteration 1: .* has become too strong"):
+        run(tiny("cooperative", "generator.optimizer.lr=1e30"), tmp_path)
 
 
 @pytest.mark.parametrize("algorithm", ["cooperative", "descriptor"])
