@@ -41,6 +41,8 @@ def describe(annotation: Any) -> str:
         return ", or ".join(
             describe(argument) for argument in arguments if argument is not NoneType
         )
+    if get_origin(annotation) is list:
+        return f"a list, each entry {describe(arguments[0])}"
     if get_origin(annotation) is tuple:
         if arguments[-1] is not Ellipsis:
             return f"a list of {' and '.join(map(describe, arguments))}"
@@ -51,12 +53,12 @@ def describe(annotation: Any) -> str:
 def is_writable(annotation: Any) -> bool:
     """Whether a field of this type can be read from a recipe and written to one.
 
-    Numbers, texts, true and false, choices among them (Literal), tuples, unions and nested attrs
-    classes of such; any other class would not come back from TOML as it went.
+    Numbers, texts, true and false, choices among them (Literal), tuples, lists, unions and nested
+    attrs classes of such; any other class would not come back from TOML as it went.
     """
     if get_origin(annotation) is Literal:
         return True
-    if get_origin(annotation) in (UnionType, Union, tuple):
+    if get_origin(annotation) in (UnionType, Union, tuple, list):
         kinds = [kind for kind in get_args(annotation) if kind not in (Ellipsis, NoneType)]
         return all(map(is_writable, kinds))
     if attrs.has(annotation):

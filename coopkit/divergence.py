@@ -28,6 +28,9 @@ FIRST = (
 MOVED = "revised_minus_initial"
 """The figure that says how far D1 moves."""
 
+REVISED = {MOVED, "energy_revised", "autoencoder_residual"}
+"""The figures of S2."""
+
 STANDSTILL = (
     "For {} iterations no chain of revision.sampler has moved: its proposals were all rejected, "
     "its trajectories are longer than revision.steps, or its steps are too small. Try another "
@@ -95,9 +98,10 @@ def advice_for(key: str, iteration: int, quantity: str, value: float, sampler: s
         value: its value.
         sampler: of D1, by name; empty where there is none.
     """
-    of_generator = quantity in RECONSTRUCTED or quantity.startswith("generator")
-    if iteration == 1 and sampler and not of_generator:
+    if iteration == 1 and sampler and quantity in REVISED:
         return FIRST.format(sampler)
+    if quantity in RECONSTRUCTED and key != "start":
+        key = "generator"
     reason = "No two images are so far apart. " if math.isfinite(value) else ""
     return f"{reason}{ADVICE[key]}"
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import attrs
 from filelock import FileLock, Timeout
 
 from coopkit.checkpoint import CHECKPOINTS, list_checkpoints
@@ -130,42 +131,66 @@ def cleared_unless(folder: Path, learnt: Callable[..., bool], *parts: object) ->
         raise
 
 
-@contextmanager
-def held(folder: Path, writes: bool) -> Iterator[None]:
-    """Keep other runs from a folder, made if it is not there, for as long as one is at work in it.
+def standing(folder: Path) -> tuple[Path, ...]:
+    """Return what tells whether a run has been at work in a folder: its recipe and checkpoints."""
+    recipes = [path for path in (folder / RECIPE_FILE,) if path.exists()]
+    return (*recipes, *list_checkpoints(folder / CHECKPOINTS))
 
-    A folder that was made goes with what is in it: it is removed where nothing is left. File
-    systems that cannot lock a file go without.
 
-    Args:
+@attrs.frozen
+class Hold:
+    """The folder of a run, as it is found, and then kept from other runs.
+
+    Attributes:
         folder: of the run.
-        writes: whether this process writes to it; nothing is done by the others.
-
-    Raises:
-        RunError: another run is at work in it.
+        found: what was `standing` there.
     """
-    if not writes:
-        yield
-        return
-    made = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / LOCK_FILE, timeout=0)
-    with suppress(NotImplementedError):
+
+    folder: Path
+    found: tuple[Path, ...] = attrs.field(
+        default=attrs.Factory(lambda self: standing(self.folder), takes_self=True)
+    )
+
+    @contextmanager
+    def kept(self, writes: bool) -> Iterator[None]:
+        """Keep other runs from the folder, which is made if it is not there.
+
+        A folder that was made goes with what is in it: it is removed where nothing is left. File
+        systems that cannot lock a file go without.
+
+        Args:
+            writes: whether this process writes to it; nothing is done by the others.
+
+        Raises:
+            RunError: another run is at work in it, or was since it was found.
+        """
+        if not writes:
+            yield
+            return
+        made = not self.folder.exists()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        place = self.folder / LOCK_FILE
+        lock = FileLock(place, timeout=0)
         try:
             lock.acquire()
         except Timeout as error:
             raise RunError(
-                f"another run is at work in {folder}; wait until it ends, or --out chooses another "
-                "folder"
+                f"another run is at work in {self.folder}; wait until it ends, or --out chooses "
+                "another folder"
             ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-        (folder / LOCK_FILE).unlink(missing_ok=True)
-        if made:
+        except (OSError, NotImplementedError):
+            pass
+        try:
+            if standing(self.folder) != self.found:
+                raise RunError(f"another run has just been at work in {self.folder}; look at it")
+            yield
+        finally:
             with suppress(OSError):
-                folder.rmdir()
+                place.unlink()
+            lock.release()
+            if made:
+                with suppress(OSError):
+                    self.folder.rmdir()
 
 
 def has_start(folder: Path) -> bool:

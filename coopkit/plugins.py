@@ -224,8 +224,8 @@ def check_class(kind: str, cls: type[Any]) -> None:
     if strange := [field for field in attrs.fields(cls) if not is_writable(field.type)]:
         raise PluginError(
             f"{label} its field {strange[0].name!r} is of a type that no recipe can hold, "
-            f"{strange[0].type}; int, float, str, bool, Literal, and tuples, unions and attrs "
-            "classes of these can be"
+            f"{strange[0].type}; int, float, str, bool, Literal, and tuples, lists, unions and "
+            "attrs classes of these can be"
         )
     if taken := sorted(set(RESERVED[kind]) & set(fields)):
         raise PluginError(f"{label} its field {taken[0]!r} is a key of the recipe's own table")

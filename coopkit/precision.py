@@ -46,5 +46,9 @@ class Uncast(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return network(x) in the type of its weights."""
-        value: Tensor = self.own(x)
+        cast, self.network.forward = self.network.forward, self.own
+        try:
+            value: Tensor = self.network(x)
+        finally:
+            self.network.forward = cast
         return value

@@ -213,10 +213,11 @@ def shift_density(
         raise ValueError("a score_penalty needs the reference_std of the energy")
     optimizer.zero_grad(set_to_none=True)
     count, apart = len(observed), score_penalty > 0 and not joins_batch(descriptor)
-    batches = [observed.clone(), revised.clone()] if apart else [torch.cat([observed, revised])]
-    signals = batches[0].detach().requires_grad_(score_penalty > 0)
+    parts = [observed, revised] if apart else [torch.cat([observed, revised])]
+    signals, *others = (part.detach().clone() for part in parts)
+    signals.requires_grad_(score_penalty > 0)
     with parametrize.cached():
-        f = torch.cat([descriptor(batch) for batch in (signals, *batches[1:])])
+        f = torch.cat([descriptor(part) for part in (signals, *others)])
     f_observed, f_revised = f[:count].mean(), f[count:].mean()
     loss, penalty = f_revised - f_observed, None
     if reference_std is not None and score_penalty > 0:

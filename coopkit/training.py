@@ -29,7 +29,7 @@ from coopkit.data import Images, load_images
 from coopkit.divergence import Patience, advice_for, too_far, what_is_left
 from coopkit.errors import DivergedError, RecipeError
 from coopkit.fast import Preparation, keep_memory
-from coopkit.folder import FAST_FILE, START, check_folder, clear_run, cleared_unless, held
+from coopkit.folder import FAST_FILE, START, Hold, check_folder, clear_run, cleared_unless
 from coopkit.interrupts import asked_to_stop, stopping_signals
 from coopkit.iterations import Batch, Iteration, Learner, Streams
 from coopkit.optimizers import apply_settings
@@ -100,9 +100,8 @@ class Run:
         """Do one learning iteration.
 
         Raises:
-            DivergedError: a figure is infinite or not a number, a revision went farther than
-                images are apart, none has moved a chain for long, or the generator has long been
-                farther from its signals than images are apart.
+            DivergedError: a figure is infinite or not a number, signals went farther than images
+                are apart, or no revision has moved a chain for long.
         """
         t = self.iteration
         for kind, learner in self.learners.items():
@@ -184,8 +183,9 @@ def run(
     if not isinstance(recipe, Recipe):
         recipe = Recipe.read(recipe)
     watching(watchers)  # refuses an unusable one while the old run is still there
-    training = prepare(recipe, Path(folder), resume, overwrite)
-    with held(training.folder, training.is_main):
+    hold = Hold(Path(folder))
+    training = prepare(recipe, hold.folder, resume, overwrite)
+    with hold.kept(training.is_main):
         training.accelerator.wait_for_everyone()
         if overwrite and training.is_main:
             if training.start is not None:

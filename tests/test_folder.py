@@ -1,3 +1,4 @@
+import errno
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,7 @@ from PIL import Image
 from coopkit import hookimpl
 from coopkit.checkpoint import list_checkpoints
 from coopkit.errors import PluginError, RecipeError, RunError
-from coopkit.folder import LOCK_FILE
+from coopkit.folder import LOCK_FILE, Hold
 from coopkit.recipe import Recipe
 from coopkit.training import Run
 from coopkit.training import run as train
@@ -108,11 +109,24 @@ def test_a_lock_that_a_killed_run_has_left_is_in_nobodys_way(tmp_path: Path):
     assert train(tiny(), tmp_path).finished
 
 
+@pytest.mark.parametrize("lacks", [errno.ENOLCK, errno.EOPNOTSUPP])
 def test_where_files_cannot_be_locked_a_run_goes_without(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacks: int
 ):
-    def lacking(self: object) -> None:
-        raise NotImplementedError("no flock")
+    fcntl = pytest.importorskip("fcntl", reason="locks of POSIX")
 
-    monkeypatch.setattr("coopkit.folder.FileLock.acquire", lacking)
-    assert train(tiny(), tmp_path).finished
+    def lacking(*_: object) -> None:
+        raise OSError(lacks, "no locks here")
+
+    monkeypatch.setattr(fcntl, "flock", lacking)
+    assert train(tiny(), tmp_path / "run").finished
+    assert not list((tmp_path / "run").glob(".*"))
+
+
+def test_a_folder_in_which_a_run_was_while_another_was_prepared_is_left_alone(tmp_path: Path):
+    hold = Hold(tmp_path)
+    train(tiny(), tmp_path)
+    with pytest.raises(RunError, match="another run has just been at work in"), hold.kept(True):
+        raise AssertionError("it was let in")
+    with Hold(tmp_path).kept(True):
+        pass

@@ -349,8 +349,9 @@ def test_a_person_is_told_of_the_start(call: Callable[..., tuple[int, str, str]]
     status, _, told = call("run", str(written), "--out", str(folder))
     first = f"first the generator alone, 2 iterations of Algorithm 2, in {folder / START}"
     lines = told.splitlines()
-    assert (status, lines[0]) == (0, first)
-    assert [line.split("  ")[0] for line in lines[1:5]] == [
+    assert (status, lines[1]) == (0, first)
+    assert lines[0].startswith("brick: ")
+    assert [line.split("  ")[0] for line in lines[2:6]] == [
         "start, iteration 1/2",
         "start, iteration 2/2",
         "iteration 1/2",

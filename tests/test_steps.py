@@ -282,6 +282,16 @@ def test_only_what_is_differentiated_twice_passes_alone(
     torch.testing.assert_close(apart.state_dict(), together.state_dict())
 
 
+@pytest.mark.parametrize("gamma", [0.0, 1.0])
+def test_d2_teaches_nobody_but_the_descriptor(gamma, seed):
+    f, g = Bowl(torch.zeros(2).double(), 0.3), Plane(2).double()
+    y = torch.randn(3, 2).double().requires_grad_()
+    drawn = y * g(y)[:, None]
+    shift_density(f, plain_descent(f), y, drawn, score_penalty=gamma, reference_std=1.0)
+    assert y.grad is None
+    assert g.weight.grad is None
+
+
 def test_d2_takes_signals_that_can_have_no_gradient(seed):
     f = Bowl(torch.zeros(2).double(), 0.3)
     with torch.inference_mode():

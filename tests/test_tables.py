@@ -205,3 +205,16 @@ def test_a_field_may_hold_one_of_several_tables():
     assert structure(Paced, {"pace": {"skip": 2}}).pace == Fast(2)
     with pytest.raises(TableProblems, match="must be a table, or a table, not"):
         structure(Paced, {"pace": {"run": 2}})
+
+
+@attrs.frozen
+class Listed:
+    """A field that is a list."""
+
+    sizes: list[int]
+
+
+def test_a_list_is_a_list():
+    assert structure(Listed, {"sizes": [3, 4]}).sizes == [3, 4]
+    with pytest.raises(TableProblems, match="must be a list, each entry a whole number, not"):
+        structure(Listed, {"sizes": ["a"]})

@@ -52,7 +52,7 @@ def find_images(source: str, asked: str = "data.source") -> Iterator[tuple[str, 
 
 
 def left_out(source: str) -> list[str]:
-    """Return how many files of a folder are no images, by ending: "3 of .heic"."""
+    """Return how many files of a folder cannot be read as images, by ending: "3 of .heic"."""
     path = place_of(source)
     if path is None or not path.is_dir():
         return []
@@ -76,8 +76,9 @@ def visible_files(folder: Path) -> list[Path]:
 
 
 def is_image(file: Path) -> bool:
-    """Whether a file is named as an image that can be read."""
-    return Image.registered_extensions().get(file.suffix.lower()) in Image.OPEN
+    """Whether a file, which is there, is named as an image that can be read."""
+    readable = Image.registered_extensions().get(file.suffix.lower()) in Image.OPEN
+    return readable and file.is_file()
 
 
 def photograph(name: str) -> Iterator[tuple[str, Opener]]:

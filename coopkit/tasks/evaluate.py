@@ -31,6 +31,9 @@ from coopkit.tasks.sizes import at_size
 from coopkit.tasks.trained import Trained
 from coopkit.tasks.watching import Watch, nobody
 
+TRIED = 64
+"""Images with which a feature network is tried before anything is drawn, at most."""
+
 MOST = 2048
 """Images of the data that are compared at most, evenly spread over all of them."""
 
@@ -101,7 +104,7 @@ def evaluate(
         )
     if network is not None:
         watch("trying the feature network", 0, None)
-        network.features(data[:count])
+        network.features(data[:count][:TRIED])
     draw = partial(drawn_signals, seed=seed, steps=steps, watch=watch)
     signals = draw(trained, count)
     drawing = stream_seed(seed, "evaluation")

@@ -64,8 +64,9 @@ class Beginning:
                 self.say(f"{folder} holds no run to go on with; beginning at iteration 1")
             source, size = run.recipe.data.source, " x ".join(map(str, run.images.shape))
             others = left_out(source)
-            left = f"; {' and '.join(others)} left out, which are no images" if others else ""
-            self.say(f"{source}: {len(run.images)} examples of {size}{left}")
+            self.say(f"{source}: {len(run.images)} examples of {size}")
+            if others:
+                self.say(f"{' and '.join(others)} left out, which cannot be read as images")
         self.begun = True
 
     def say(self, line: str) -> None:

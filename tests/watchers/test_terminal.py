@@ -79,10 +79,11 @@ def test_what_is_learnt_from_is_said_and_what_is_left_out(tmp_path: Path):
         Image.new("L", (9, 9)).save(photos / name)
     for name in ("c.HEIC", "d.heic", "notes.txt", ".hidden"):
         (photos / name).write_text("no image")
+    (photos / "e.png").symlink_to("gone.png")
     own = [f"data.source={photos}", "data.crop=center", "data.crops=1", "run.observed=2"]
     run(Recipe.read(TINY, own), tmp_path / "run", watchers=[Beginning(console)])
-    left = "2 of .heic and 1 of .txt left out, which are no images"
-    assert console.file.getvalue() == f"{photos}: 2 examples of 1 x 8 x 8; {left}\n"
+    left = "2 of .heic and 1 of .png and 1 of .txt left out, which cannot be read as images"
+    assert console.file.getvalue() == f"{photos}: 2 examples of 1 x 8 x 8\n{left}\n"
     assert describe_run(tmp_path / "run")["data"] == f"{photos}, 2 examples"
 
 
