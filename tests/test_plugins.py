@@ -248,7 +248,7 @@ def run_finished(run):
     assert json.loads(told.read_text()) == ["started", 1, 2, 3, "finished"]
 
 
-def test_a_run_says_which_plugins_it_was_made_with(install: Install, tmp_path: Path):
+def test_a_run_says_which_plugins_it_was_made_with(install: Install, call, tmp_path: Path):
     tiny = Path(__file__).parent / "tiny" / "cooperative.toml"
     install("fake-stay", SAMPLER)
     training.run(
@@ -261,7 +261,9 @@ def test_a_run_says_which_plugins_it_was_made_with(install: Install, tmp_path: P
     load.cache_clear()
     with pytest.raises(RecipeError, match="no sampler named 'stay'") as caught:
         describe_run(tmp_path / "run")
-    assert "made with fake-stay 1.5, which is not installed" in str(caught.value)
+    lacking = "made with fake-stay 1.5, which is not installed"
+    assert lacking in str(caught.value)
+    assert lacking in call("run", str(tmp_path / "run"), "--resume")[2]
 
 
 def test_what_is_wrong_with_a_plugin_is_said_where_it_is_looked_for(install: Install, call):

@@ -31,6 +31,7 @@ def run(
     """Train as RECIPE says: a file, a packaged name, or with --resume a run's folder."""
     from coopkit.folder import RECIPE_FILE
     from coopkit.recipe import Recipe
+    from coopkit.tasks.trained import run_recipe
     from coopkit.training import run as train
     from coopkit.watchers.terminal import Beginning, watcher
 
@@ -42,6 +43,7 @@ def run(
                 f"--out {folder} is of no use: --resume goes on with the run {recipe} where it is; "
                 "leave one of them out"
             )
+        run_recipe(recipe)  # says which plugins are not there any more
         folder, recipe = folder or Path(recipe), str(stored)
     folder = folder or Path("runs") / Path(recipe).stem
     parsed = Recipe.read(recipe, overrides)
