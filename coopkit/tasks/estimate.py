@@ -19,6 +19,7 @@ from coopkit.interfaces import Shape
 from coopkit.recipe import Recipe
 from coopkit.sections import Network
 from coopkit.statistics.components import fitting_bytes
+from coopkit.steps import joins_batch
 from coopkit.targets import evaluating
 
 aten = torch.ops.aten
@@ -77,7 +78,7 @@ def estimate(recipe: Recipe) -> Estimate:
         stages |= evaluation(recipe, network, descriptor, torch.zeros(chains, *entry))
         rows = batch + chains if descriptor else chains
         update = f"D2, {rows} signals" if descriptor else f"G2, {rows} signals"
-        twice = descriptor and is_penalized(recipe)
+        twice = batch if descriptor and is_penalized(recipe) else 0
         stages[update] = training(network, torch.zeros(rows, *entry), twice)
     if begins_at_components(recipe):
         stages["components"] = fitting_bytes(len(images), signals[0].numel())
@@ -147,18 +148,25 @@ def evaluation(recipe: Recipe, network: nn.Module, descriptor: bool, x: Tensor) 
     return {f"{step}, {chunk} of {len(x)} chains at a time": held + plan.bytes * chunk // len(x)}
 
 
-def training(network: nn.Module, x: Tensor, twice: bool) -> int:
-    """Return the bytes that an update takes at its peak, by second derivatives or not."""
+def training(network: nn.Module, x: Tensor, twice: int) -> int:
+    """Return the bytes that an update takes at its peak, by second derivatives of the first rows.
+
+    These pass alone where `coopkit.shift_density` lets them.
+    """
     names = [name for name, _ in network.named_parameters()]
+    alone = twice and not joins_batch(network)
+    parts = [twice, len(x) - twice] if alone else [len(x)]
 
     def gradients(constants: Mapping[str, Tensor], x: Tensor) -> list[Tensor | None]:
         leaves = {name: constants[name].detach().requires_grad_() for name in names}
-        x = x.detach().requires_grad_(twice)
+        first, *others = torch.split(x.detach(), parts)
+        first = first.clone().requires_grad_(twice > 0)
         with torch.enable_grad():
-            drawn = functional_call(network, {**constants, **leaves}, (x,))
-            total = drawn.square().sum()
+            passed = (first, *others)
+            drawn = [functional_call(network, {**constants, **leaves}, (y,)) for y in passed]
+            total = sum(part.square().sum() for part in drawn)
             if twice:
-                (slope,) = torch.autograd.grad(drawn.sum(), x, create_graph=True)
+                (slope,) = torch.autograd.grad(drawn[0][:twice].sum(), first, create_graph=True)
                 total = total + slope.square().sum()
             return list(torch.autograd.grad(total, list(leaves.values()), allow_unused=True))
 
