@@ -112,6 +112,12 @@ def test_a_run_needs_the_file_of_its_choices_when_it_begins_and_no_more(
     assert trained(second.folder, "run.iterations=2", resume=True).iteration == 2
 
 
+def test_a_run_without_its_metrics_is_as_far_as_its_checkpoint(tmp_path: Path):
+    trained(tmp_path, "run.iterations=2")
+    (tmp_path / "metrics.jsonl").unlink()
+    assert describe_run(tmp_path)["iterations"] == "2 of 2"
+
+
 def test_a_damaged_record_is_named(tmp_path: Path):
     trained(tmp_path, "run.iterations=1")
     (tmp_path / "fast.json").write_text('{"choices": 3}', encoding="utf-8")

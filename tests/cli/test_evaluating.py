@@ -14,6 +14,7 @@ from coopkit.cli.evaluating import table_of
 from coopkit.errors import DataError
 from coopkit.recipe import Recipe
 from coopkit.statistics.features import LEAST, coverage
+from coopkit.statistics.networks import FeatureNetwork
 from coopkit.statistics.scales import Scale
 from coopkit.tasks.evaluate import evaluate
 from coopkit.tasks.evaluation import Evaluation
@@ -77,6 +78,23 @@ def test_one_signal_from_one_image(folder: Path):
     caption = table_of(attrs.evolve(found, distance=distance, recovery=recovery)).caption
     assert "of 1 signal of 8 x 8 from observed images\n" in caption
     assert "X inferred from 1 observed image:" in caption
+
+
+def test_training_images_are_not_taken_for_unseen_ones(folder: Path):
+    found = attrs.evolve(evaluate(load(folder), 2), real="held out")
+    for nearest, said in ((0.0, True), (0.3, False)):
+        neighbours = attrs.evolve(found.neighbours, real=nearest)
+        caption = table_of(attrs.evolve(found, neighbours=neighbours)).caption
+        assert ("the images held out are training images" in caption) == said
+
+
+def test_a_feature_network_is_tried_before_anything_is_drawn(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("coopkit.tasks.evaluate.drawn_signals", None)
+    network = FeatureNetwork(lambda images: images, size=8)
+    with pytest.raises(DataError, match="must give"):
+        evaluate(load(folder), LEAST, network=network)
 
 
 def test_without_out_nothing_is_written(call: Call, folder: Path, tmp_path: Path):
