@@ -131,10 +131,9 @@ def cleared_unless(folder: Path, learnt: Callable[..., bool], *parts: object) ->
         raise
 
 
-def standing(folder: Path) -> tuple[Path, ...]:
-    """Return what tells whether a run has been at work in a folder: its recipe and checkpoints."""
-    recipes = [path for path in (folder / RECIPE_FILE,) if path.exists()]
-    return (*recipes, *list_checkpoints(folder / CHECKPOINTS))
+def standing(folder: Path) -> tuple[bool, list[Path]]:
+    """Return what tells of a run at work in a folder: whether it has a recipe, its checkpoints."""
+    return (folder / RECIPE_FILE).exists(), list_checkpoints(folder / CHECKPOINTS)
 
 
 @attrs.frozen
@@ -147,7 +146,7 @@ class Hold:
     """
 
     folder: Path
-    found: tuple[Path, ...] = attrs.field(
+    found: tuple[bool, list[Path]] = attrs.field(
         default=attrs.Factory(lambda self: standing(self.folder), takes_self=True)
     )
 

@@ -115,10 +115,10 @@ def begin_chains(
     return sampler.init(target, start)
 
 
-def in_turn(kept: Kept, chains: int) -> dict[str, Tensor]:
-    """Return what was tuned for as many chains as there are, the rows in turn."""
+def in_turn(kept: Kept, chains: int, first: int = 0) -> dict[str, Tensor]:
+    """Return what was tuned for so many chains, the rows in turn from the first chain's on."""
     return {
-        name: value[torch.arange(chains, device=value.device) % len(value)]
+        name: value[torch.arange(first, first + chains, device=value.device) % len(value)]
         for name, value in kept.tuned.items()
     }
 

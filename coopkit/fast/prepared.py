@@ -103,29 +103,25 @@ class Prepared:
                 return self.plain(x)
             result: Tensor = Evaluation.apply(x, self, plan)  # type: ignore[no-untyped-call]
             return result
-        plan = self.plan("value", x)
-        if plan is None:
-            return self.as_it_is("value", self.plain, x)
-        derived = self.derive(plan)
-        return in_chunks(plan.chains, lambda x: plan.forward(*derived, x)[0], x)
+        known = self.found("value", x)
+        if isinstance(known, AsItIs):
+            return as_it_is(known, self.plain, x)
+        derived = self.derive(known)
+        return in_chunks(known.chains, lambda x: known.forward(*derived, x)[0], x)
 
     def gradient(self, x: Tensor) -> Tensor:
         """Return ∂ Σ network(x) / ∂x, detached, of the shape of x."""
-        plan = self.plan("gradient", x)
-        if plan is None:
-            return self.as_it_is("gradient", partial(gradient, self.plain), x)
+        plan = self.found("gradient", x)
+        if isinstance(plan, AsItIs):
+            return as_it_is(plan, partial(gradient, self.plain), x)
         derived = self.derive(plan)
         return in_chunks(plan.chains, lambda x: plan.forward(*derived, x)[0], x)
 
     def pull(self, x: Tensor, toward: Callable[..., Tensor], *along: Tensor) -> Tensor:
         """Return p · ∂ network(x) / ∂x for p = toward(network(x), *along), detached."""
-        plan = self.plan("pull", x)
-        if plan is None:
-
-            def plainly(x: Tensor, *along: Tensor) -> Tensor:
-                return pull(self.plain, x, toward, *along)
-
-            return self.as_it_is("pull", plainly, x, *along)
+        plan = self.found("pull", x)
+        if isinstance(plan, AsItIs):
+            return as_it_is(plan, lambda x, *along: pull(self.plain, x, toward, *along), x, *along)
         derived = self.derive(plan)
 
         def pulled(x: Tensor, *along: Tensor) -> Tensor:
@@ -146,21 +142,6 @@ class Prepared:
                 known = versions, plan.derive(*self.constants)
             self.derived[plan] = known
         return known[1]
-
-    def as_it_is(
-        self, purpose: Purpose, function: Callable[..., Tensor], *inputs: Tensor
-    ) -> Tensor:
-        """Return function(*inputs) of a network that has no plan, within the memory if known."""
-        said = self.found(purpose, inputs[0])
-        if not isinstance(said, AsItIs) or said.chains is None or said.chains >= len(inputs[0]):
-            return function(*inputs)
-        cast = cast_to(inputs[0].device)
-
-        def cast_again(*some: Tensor) -> Tensor:
-            with torch.autocast(some[0].device.type, cast, enabled=cast is not None):
-                return function(*some)
-
-        return in_chunks(said.chains, cast_again, *inputs)
 
     def plan(self, purpose: Purpose, x: Tensor) -> Plan | None:
         """Return the plan for inputs like x, made and tried out at the first of them."""
@@ -259,6 +240,22 @@ class Prepared:
                     f"prepared, its {purpose} differs by {float(distance / norm):.1e} of its norm"
                 )
         return ""
+
+
+def as_it_is(said: AsItIs, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+    """Return function(*inputs) of a network that has no plan, within the memory where it is known.
+
+    It is cast as where it is called, which chunks are not.
+    """
+    if said.chains is None or said.chains >= len(inputs[0]):
+        return function(*inputs)
+    cast = cast_to(inputs[0].device)
+
+    def cast_again(*some: Tensor) -> Tensor:
+        with torch.autocast(some[0].device.type, cast, enabled=cast is not None):
+            return function(*some)
+
+    return in_chunks(said.chains, cast_again, *inputs)
 
 
 class Evaluation(torch.autograd.Function):

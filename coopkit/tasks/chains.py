@@ -10,7 +10,7 @@ from attrs.validators import ge
 from torch import Tensor
 
 from coopkit.interfaces import Kept, Sampler, Shape, Target
-from coopkit.sampling import begin_chains, run_chains
+from coopkit.sampling import begin_chains, in_turn, run_chains
 from coopkit.streams import stream_seed
 from coopkit.tasks.watching import Watch
 
@@ -74,11 +74,7 @@ class Chains:
         """Return what was kept for some of the chains."""
         if self.kept is None:
             return None
-        places = range(rows.stop)[rows]
-        tuned = {
-            name: value[[place % len(value) for place in places]]
-            for name, value in self.kept.tuned.items()
-        }
+        tuned = in_turn(self.kept, rows.stop - rows.start, rows.start)
         return Kept({name: value[rows] for name, value in self.kept.chains.items()}, tuned)
 
 
