@@ -158,7 +158,11 @@ occlusion_options = gathered(
             help="A square of SIZE pixels at random places, or a picture, bright where occluded.",
         ),
         click.option("--out", "folder", type=Path, help="A new folder; in RUN if left out."),
-        click.option("--compare", is_flag=True, help="Also fill the holes without a network."),
+        click.option(
+            "--compare",
+            is_flag=True,
+            help="Also fill the holes without a network, and draw all beside each other.",
+        ),
         seed_option,
         device_option,
         overwrite_option,

@@ -12,8 +12,9 @@ from coopkit.writing import TEMPORARY
 
 FIGURES = "figures.json"
 SHEET = "sheet.png"
+COMPARED = "compared.png"
 PICTURES = ("reconstructed", "restored", "uncertainty")
-"""What a folder of results has beside its figures: a sheet, and folders of single pictures."""
+"""What a folder of results has beside its figures and sheets: folders of single pictures."""
 
 
 def check_new_folder(option: str, path: Path) -> None:
@@ -133,7 +134,7 @@ def first_foreign(folder: Path) -> str | None:
             other = next(others, None)
             if other is not None:
                 return f"{entry.name}/{other.name}"
-        elif entry.name not in (FIGURES, SHEET) or not entry.is_file():
+        elif entry.name not in (FIGURES, SHEET, COMPARED) or not entry.is_file():
             return entry.name
     return None
 

@@ -8,7 +8,7 @@ import click
 from rich.table import Table
 
 from coopkit.cli.console import say
-from coopkit.cli.folders import SHEET
+from coopkit.cli.folders import COMPARED, SHEET
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 SHOWN = 36
 """Images on a sheet at most."""
+
+ROWS = 12
+"""Images on a sheet of all methods at most, each a row."""
 
 
 def as_asked() -> dict[str, Any]:
@@ -73,10 +76,10 @@ def save_pictures(
     """Write each restored image and its uncertainty, black 0, and a sheet of the first of them."""
     from coopkit.sheets import draw_sheet, save_image, save_signals
 
-    mean, free = trained.mean, holes[:, None].to(given.signals.device)
+    mean = trained.mean
     save_signals(folder / "restored", given.names, restored.signals, mean)
     panels = {
-        "occluded": given.signals.where(~free, -mean),
+        "occluded": occluded(given.signals, holes, mean),
         "restored": restored.signals,
         "truth": given.signals,
     }
@@ -88,12 +91,43 @@ def save_pictures(
     save_image(draw_sheet(panels, mean, most=SHOWN), folder / SHEET)
 
 
+def occluded(signals: "Tensor", holes: "Tensor", mean: float) -> "Tensor":
+    """Return signals whose occluded pixels are grey in a picture."""
+    return signals.where(~holes[:, None].to(signals.device), -mean)
+
+
+def save_compared(
+    folder: Path,
+    trained: "Trained",
+    given: "Given",
+    holes: "Tensor",
+    restored: Mapping[str, "Tensor"],
+    figures: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Write a sheet of what each method restored, an image a row, the smallest error first."""
+    from coopkit.sheets import draw_sheet, save_image
+
+    mean = trained.mean
+    panels = {
+        "occluded": occluded(given.signals, holes, mean),
+        **{name: restored[name] for name in by_error(figures)},
+        "truth": given.signals,
+    }
+    save_image(draw_sheet(panels, mean, most=ROWS, columns=1), folder / COMPARED)
+
+
+def by_error(figures: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the names of the methods, the smallest error first."""
+    return sorted(figures, key=lambda name: float(figures[name]["minus_one_to_one"]))
+
+
 def table_of(figures: Mapping[str, Mapping[str, Any]]) -> Table:
     """Return the errors of all methods as a table, the smallest first."""
     table = Table(box=None, pad_edge=False)
     table.add_column("restored by")
     table.add_column("error on [−1, 1]", justify="right")
     table.add_column("on [0, 1]", justify="right")
-    for name, errors in sorted(figures.items(), key=lambda item: item[1]["minus_one_to_one"]):
+    for name in by_error(figures):
+        errors = figures[name]
         table.add_row(name, f"{errors['minus_one_to_one']:.4f}", f"{errors['zero_to_one']:.4f}")
     return table

@@ -16,7 +16,15 @@ from coopkit.cli.asked import (
 )
 from coopkit.cli.console import out, say, watching, write_json
 from coopkit.cli.folders import FIGURES, SHEET, results
-from coopkit.cli.restored import SHOWN, errors_of, made_by, save_pictures, table_of, white_of
+from coopkit.cli.restored import (
+    SHOWN,
+    errors_of,
+    made_by,
+    save_compared,
+    save_pictures,
+    table_of,
+    white_of,
+)
 from coopkit.cli.results import (
     check_steps,
     device_option,
@@ -218,6 +226,8 @@ def restore(asked: OcclusionOptions, usual: str, method: "Method", prior: str = 
         written = {"errors": figures, "uncertainty_white": white_of(restored)}
         write_json(made_by(trained, restored) | written, writing / FIGURES)
         save_pictures(writing, trained, given, holes, restored)
+        if others.restored:
+            save_compared(writing, trained, given, holes, by_name, figures)
     out.print(table_of(figures))
     for name, reason in others.refused.items():
         say(f"{name} is left out: {reason}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli.pictures import cells, size
+from cli.pictures import cells, rows, size
 from PIL import Image
 
 from coopkit.tasks.complete import CompletionSettings, complete
@@ -79,6 +79,27 @@ def test_inpaint_beside_the_baselines(call: Call, tmp_path: Path, runs: Path):
     with Image.open(tmp_path / "i" / "restored" / "0.png") as restored:
         changed = np.asarray(restored) != np.asarray(Image.open(runs / "images" / "0.png"))
     assert 0 < changed.sum() <= 9
+
+
+def test_what_each_method_has_made_is_drawn_by_its_error(call: Call, tmp_path: Path, runs: Path):
+    asked = ("--images", "@images", "--mask", "3", "--steps", "1", "--compare", "--out", "i")
+    assert call("inpaint", "@cooperative", *asked)[0] == 0
+    errors = json.loads((tmp_path / "i" / "figures.json").read_text())["errors"]
+    order = sorted(errors, key=lambda name: errors[name]["minus_one_to_one"])
+    assert order[0] != "coopkit"
+    occluded, *restored, truth = rows(tmp_path / "i" / "compared.png", len(order) + 2)
+    for number in range(3):
+        given = np.asarray(Image.open(runs / "images" / f"{number}.png"))
+        hole = occluded[number] == 128
+        assert hole.sum() == 9
+        assert np.array_equal(truth[number], given)
+        for name, images in zip(order, restored, strict=True):
+            shown = images[number].astype(float)
+            assert np.array_equal(shown[~hole], given[~hole])
+            off = np.abs(shown - given)[hole].mean() / 127.5
+            assert off == pytest.approx(errors[name]["images"][f"{number}.png"], abs=0.004)
+    assert call("inpaint", "@cooperative", *asked[:-3], "--out", "i", "--overwrite")[0] == 0
+    assert not (tmp_path / "i" / "compared.png").exists()
 
 
 def test_each_image_has_a_picture_of_its_uncertainty(
