@@ -151,7 +151,8 @@ def table_of(found: "Evaluation") -> Table:
     for name in ("fid", "kid", "precision", "recall"):
         if found.features:
             values = {which: features[name] for which, features in found.features.items()}
-            row(name, values, found.real)
+            own = f", real images {values['real']:.4g}" if "real" in values else ""
+            row(name, values, found.real + own)
     if found.real == "held out" and real == 0:
         notes.append("the images held out are training images: they say nothing of unseen ones")
     if found.recovery is not None:

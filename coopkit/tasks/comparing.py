@@ -8,11 +8,11 @@ from torch import Tensor
 
 from coopkit.data import to_signals
 from coopkit.measures import spread
-from coopkit.statistics.features import coverage, fid, kid
+from coopkit.statistics.features import LEAST, coverage, fid, kid
 from coopkit.statistics.neighbours import diversity, nearest, nearest_others
 from coopkit.statistics.networks import FeatureNetwork
 from coopkit.statistics.scales import Scale
-from coopkit.statistics.wasserstein import PATCH, swd, swd_scale
+from coopkit.statistics.wasserstein import PATCH, halves, swd, swd_scale
 from coopkit.statistics.wavelets import NOISES, texture_distance, texture_scale
 from coopkit.tasks.evaluation import Distance, Neighbours
 from coopkit.tasks.watching import Watch, tell
@@ -145,18 +145,34 @@ def diversity_of(compared: Compared) -> dict[str, float]:
 def features_of(
     compared: Compared, network: FeatureNetwork, watch: Watch
 ) -> dict[str, dict[str, float]]:
-    """Return what is computed from the features of a network, by "initial" and "revised"."""
+    """Return what is computed from the features of a network, by "initial", "revised" and "real".
+
+    What real images would have is that of as many of the training as were drawn, held against the
+    images held out; without these, that of one half of the data against the other, left out where
+    they are too small.
+    """
     watch("features of real images", 0, None)
-    real = network.features(compared.real)
+    real, seed = network.features(compared.real), compared.seed
     found = {}
     for name, images in compared.drawn.items():
         watch(f"features, {name}", 0, None)
-        drawn = network.features(images)
-        overlap = coverage(real, drawn)
-        found[name] = {
-            "fid": fid(real, drawn),
-            "kid": kid(real, drawn, compared.seed),
-            "precision": overlap.precision,
-            "recall": overlap.recall,
-        }
+        found[name] = figures_of(real, network.features(images), seed)
+    watch("features of real images in the place of drawn ones", 0, None)
+    if compared.others is not None:
+        own = network.features(evenly(compared.data, len(compared.drawn["initial"])))
+    else:
+        real, own = halves(real, seed)
+    if min(len(real), len(own)) >= LEAST:
+        found["real"] = figures_of(real, own, seed)
     return found
+
+
+def figures_of(real: Tensor, drawn: Tensor, seed: int) -> dict[str, float]:
+    """Return FID, KID, precision and recall, by name, of two sets of features."""
+    overlap = coverage(real, drawn)
+    return {
+        "fid": fid(real, drawn),
+        "kid": kid(real, drawn, seed),
+        "precision": overlap.precision,
+        "recall": overlap.recall,
+    }

@@ -104,7 +104,8 @@ class Evaluation:
         neighbours: in the training data.
         diversity: the mean distance between two samples over that between two of the data.
         energies: under the descriptor; None after Algorithm 2.
-        features: by name, "fid", "kid", "precision" and "recall"; empty without a network.
+        features: by "initial", "revised" and "real", what real images have in the place of drawn
+            ones, by "fid", "kid", "precision" and "recall"; empty without a network.
         recovery: of real images by the generator; None without one, for textures, or if it was left
             out.
     """

@@ -200,6 +200,8 @@ def test_distances_and_features_are_those_from_held_out_images(
     assert found.distance.copies == pytest.approx(swd(copies, others, SEED))
     wanted = fid(network.features(others), network.features(drawn))
     assert found.features["revised"]["fid"] == pytest.approx(wanted)
+    own = fid(network.features(others), network.features(copies))
+    assert found.features["real"]["fid"] == pytest.approx(own)
 
 
 def test_a_texture_is_held_against_its_photograph_whatever_is_held_out(texture: Trained):
@@ -327,8 +329,8 @@ def test_features_of_a_network(pairs: dict[str, Trained]):
     pytest.importorskip("torchmetrics", reason="needs the extra metrics")
     network = FeatureNetwork(lambda images: images.mean(2).flatten(1), size=8)
     found = evaluate(pairs["cooperative"], 10, network=network).features
-    assert set(found) == {"initial", "revised"}
-    assert set(found["revised"]) == {"fid", "kid", "precision", "recall"}
+    assert set(found) == {"initial", "revised", "real"}
+    assert set(found["revised"]) == set(found["real"]) == {"fid", "kid", "precision", "recall"}
     assert found["revised"]["fid"] > 0
 
 
@@ -343,6 +345,24 @@ def test_precision_is_of_what_is_drawn_and_recall_of_the_data():
     )["initial"]
     assert found["precision"] == 1
     assert found["recall"] == pytest.approx(1 / 12)
+
+
+def test_real_images_have_the_features_of_one_half_beside_the_other():
+    """Two numbers, as many of each: the halves hold both, and each lies among its own kind."""
+    pytest.importorskip("torchmetrics", reason="needs the extra metrics")
+    data = torch.tensor([-1.0, 1.0]).repeat(100)[:, None, None, None].expand(-1, 1, 8, 8)
+    network = FeatureNetwork(lambda images: images.mean((2, 3)), size=8)
+
+    def real_of(images: Tensor) -> dict[str, float] | None:
+        drawn = {"initial": data[:4]}
+        compared = Compared(drawn, images, None, 0, to_pixels(images))
+        return features_of(compared, network, nobody).get("real")
+
+    real = real_of(data)
+    assert real is not None
+    assert real["precision"] == real["recall"] == 1
+    assert real["fid"] < 0.05
+    assert real_of(data[:7]) is None, "halves of three and four are too small"
 
 
 def test_signals_are_cut_off_as_they_are_shown(pairs: dict[str, Trained]):
