@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         Target,
         hookimpl,
     )
-    from coopkit.recipe import Recipe
+    from coopkit.recipes.recipe import Recipe
     from coopkit.sampling import sample_chains
     from coopkit.steps import generate, infer, reconstruct, revise, shift_density
     from coopkit.tasks.sample import sample
@@ -30,7 +30,7 @@ HOMES = {
     "CoopkitError": "errors",
     "Descriptor": "interfaces",
     "Generator": "interfaces",
-    "Recipe": "recipe",
+    "Recipe": "recipes.recipe",
     "Sampler": "interfaces",
     "Schedule": "interfaces",
     "Target": "interfaces",

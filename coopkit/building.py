@@ -23,8 +23,8 @@ from coopkit.fast import Preparation, cached_choices, order_weights, read_choice
 from coopkit.interfaces import Shape
 from coopkit.iterations import Learner, Streams
 from coopkit.precision import Uncast, finest
-from coopkit.recipe import Recipe
-from coopkit.sections import Network
+from coopkit.recipes import Recipe
+from coopkit.recipes.sections import Network
 from coopkit.starting import unexpanded
 from coopkit.statistics.components import component_latents
 from coopkit.streams import seeded, stream_seed

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from coopkit.checkpoint import CHECKPOINTS, list_checkpoints
 from coopkit.data import place_of
 from coopkit.errors import RunError
-from coopkit.recipe import Recipe
+from coopkit.recipes import Recipe
 from coopkit.writing import TEMPORARY
 
 RECIPE_FILE = "recipe.toml"

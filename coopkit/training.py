@@ -34,9 +34,9 @@ from coopkit.interrupts import asked_to_stop, stopping_signals
 from coopkit.iterations import Batch, Iteration, Learner, Streams
 from coopkit.optimizers import apply_settings
 from coopkit.plugins import registry, watching
-from coopkit.recipe import Recipe
+from coopkit.recipes import Recipe
+from coopkit.recipes.sections import Network
 from coopkit.resuming import has_learnt, restore
-from coopkit.sections import Network
 from coopkit.starting import begin_from
 from coopkit.streams import Order, seeded, stream_seed
 from coopkit.watchers import file_watchers

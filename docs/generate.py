@@ -14,8 +14,8 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 from coopkit.plugins import load
-from coopkit.recipe import KEYS, packaged_recipes
-from coopkit.reference import fields_of, first_line
+from coopkit.recipes import KEYS, packaged_recipes
+from coopkit.recipes.reference import fields_of, first_line
 
 PACKAGE = Path(__file__).parent.parent / "coopkit"
 REFERENCE = "recipes.md"

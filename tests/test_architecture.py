@@ -78,8 +78,8 @@ def test_imports_point_down(file: Path) -> None:
     [
         ("coopkit.steps", "from coopkit.algorithms import Learner"),
         ("coopkit.targets", "def late():\n    import coopkit.training"),
-        ("coopkit.plugins", "from coopkit import recipe"),
-        ("coopkit.sections", "from coopkit.reference import fields_of"),
+        ("coopkit.plugins", "from coopkit import recipes"),
+        ("coopkit.recipes.sections", "from coopkit.folder import Hold"),
     ],
 )
 def test_an_import_that_points_up_is_noticed(module: str, source: str) -> None:

@@ -13,7 +13,7 @@ from coopkit.building import build_learner, check_values, new_accelerator
 from coopkit.data import load_images
 from coopkit.errors import RecipeError
 from coopkit.iterations import Learner
-from coopkit.recipe import Recipe
+from coopkit.recipes import Recipe
 from coopkit.statistics.components import component_latents
 from coopkit.steps import shift_density
 from coopkit.streams import stream_seed

@@ -10,7 +10,7 @@ from torch import Tensor
 from coopkit.building import build_learner, new_accelerator
 from coopkit.derivatives import Differentiated, Mixed, gradient, pull
 from coopkit.fast import Preparation
-from coopkit.recipe import Recipe
+from coopkit.recipes import Recipe
 from coopkit.targets import InferenceTarget, RevisionTarget, frozen
 
 TINY = Path(__file__).parent / "tiny" / "cooperative.toml"

@@ -17,8 +17,8 @@ import pytest
 
 from coopkit.cli import cli
 from coopkit.plugins import load, supplied_by
-from coopkit.recipe import KEYS, OPTIONAL, TABLES, Recipe, packaged_recipes
-from coopkit.reference import fields_of
+from coopkit.recipes.recipe import KEYS, OPTIONAL, TABLES, Recipe, packaged_recipes
+from coopkit.recipes.reference import fields_of
 
 ROOT = Path(__file__).parent.parent
 PAGES = [

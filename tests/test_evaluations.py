@@ -9,7 +9,7 @@ from torch import nn
 
 from coopkit.errors import RecipeError, RunError
 from coopkit.fast import Preparation, choices
-from coopkit.recipe import Recipe
+from coopkit.recipes import Recipe
 from coopkit.targets import frozen
 from coopkit.tasks.describe import describe_run
 from coopkit.tasks.trained import load

@@ -8,7 +8,7 @@ from coopkit import hookimpl, training
 from coopkit.checkpoint import list_checkpoints
 from coopkit.errors import PluginError, RecipeError, RunError
 from coopkit.folder import LOCK_FILE, Hold
-from coopkit.recipe import Recipe
+from coopkit.recipes import Recipe
 from coopkit.training import Run, run
 
 TINY = Path(__file__).parent / "tiny"

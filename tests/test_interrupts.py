@@ -12,7 +12,7 @@ import pytest
 
 from coopkit.checkpoint import list_checkpoints, load_checkpoint
 from coopkit.interrupts import stopping_signals
-from coopkit.recipe import Recipe
+from coopkit.recipes import Recipe
 from coopkit.tasks.trained import load
 from coopkit.training import run
 

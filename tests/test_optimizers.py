@@ -19,7 +19,7 @@ from coopkit.optimizers import (
     apply_settings,
     output_positions,
 )
-from coopkit.recipe import Recipe
+from coopkit.recipes import Recipe
 
 TABLE = Capped(
     lr=0.1, cap=0.05, momentum=0.7, weight_decay=0.2, bias_rate=3.0, layer_rates=(1.0, 0.5)

@@ -10,7 +10,7 @@ import pytest
 from coopkit import training
 from coopkit.errors import PluginError, RecipeError
 from coopkit.plugins import Registry, load, registry
-from coopkit.recipe import Recipe
+from coopkit.recipes import Recipe
 from coopkit.tasks.describe import describe_run
 
 SAMPLER = """
@@ -179,7 +179,7 @@ def test_wrong_argument_is_named(install: Install):
 
 
 def test_postponed_annotations_are_understood(install: Install):
-    from coopkit.tables import structure
+    from coopkit.recipes.tables import structure
 
     install("fake-later", "from __future__ import annotations\n" + SAMPLER)
     assert structure(registry().find("sampler", "stay"), {"patience": 2}).patience == 2.0
@@ -218,7 +218,7 @@ def test_no_plugins_flag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_third_party_sampler_trains_and_its_watcher_is_called(install: Install, tmp_path: Path):
-    from coopkit.recipe import Recipe
+    from coopkit.recipes import Recipe
     from coopkit.training import run
 
     told = tmp_path / "told.json"

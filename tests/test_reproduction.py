@@ -11,7 +11,7 @@ from benchmarks.pictures import no_copies
 from torch import Tensor
 
 from coopkit.data import Images
-from coopkit.recipe import Recipe
+from coopkit.recipes import Recipe
 from coopkit.watchers.files import METRICS_FILE
 
 

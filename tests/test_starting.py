@@ -17,7 +17,7 @@ from coopkit.errors import DivergedError, RecipeError, RunError
 from coopkit.folder import START, clear_run
 from coopkit.interfaces import hookimpl
 from coopkit.iterations import Iteration
-from coopkit.recipe import Recipe
+from coopkit.recipes import Recipe
 from coopkit.starting import Expanded, mean_and_root, unexpanded
 from coopkit.tasks.describe import describe_run
 from coopkit.tasks.estimate import describe_estimate, estimate, in_gib

@@ -14,7 +14,7 @@ def recipes(context: click.Context) -> None:
     """List the packaged recipes."""
     if context.invoked_subcommand is not None:
         return
-    from coopkit.recipe import packaged_recipes
+    from coopkit.recipes import packaged_recipes
 
     table = Table(box=None, pad_edge=False)
     table.add_column("recipe")
@@ -29,7 +29,7 @@ def recipes(context: click.Context) -> None:
 def show_recipe(name: str) -> None:
     """Print the packaged recipe NAME, to copy and change."""
     from coopkit.errors import RecipeError, did_you_mean
-    from coopkit.recipe import packaged_recipes
+    from coopkit.recipes import packaged_recipes
 
     known = packaged_recipes()
     if name not in known:
@@ -48,7 +48,7 @@ def show_keys(table: str) -> None:
     capped (the optimiser). Networks, samplers and schedules are plugins: coopkit plugins show NAME.
     """
     from coopkit.errors import CoopkitError, did_you_mean
-    from coopkit.recipe import KEYS
+    from coopkit.recipes import KEYS
 
     if table in ("descriptor", "generator", "revision", "inference"):
         raise CoopkitError(
@@ -83,7 +83,7 @@ def show_plugin(name: str) -> None:
     """Print the fields of NAME: types, defaults, units and meaning."""
     from coopkit.errors import PluginError, did_you_mean
     from coopkit.plugins import registry
-    from coopkit.reference import first_line
+    from coopkit.recipes.reference import first_line
 
     entries = [entry for entry in registry().entries if entry.name == name]
     if not entries:
@@ -99,7 +99,7 @@ def show_plugin(name: str) -> None:
 
 def keys_of(cls: type[Any], heading: str) -> Table:
     """Return the fields of a class as a table."""
-    from coopkit.reference import fields_of
+    from coopkit.recipes.reference import fields_of
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in (heading, "type", "default", "meaning"):

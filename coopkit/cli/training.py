@@ -30,7 +30,7 @@ def run(
 ) -> None:
     """Train as RECIPE says: a file, a packaged name, or with --resume a run's folder."""
     from coopkit.folder import RECIPE_FILE
-    from coopkit.recipe import Recipe
+    from coopkit.recipes import Recipe
     from coopkit.tasks.trained import run_recipe
     from coopkit.training import run as train
     from coopkit.watchers.terminal import Beginning, watcher
@@ -85,7 +85,7 @@ def info(subject: str, estimate: bool, overrides: tuple[str, ...]) -> None:
     a run of it takes.
     """
     if estimate:
-        from coopkit.recipe import Recipe
+        from coopkit.recipes import Recipe
         from coopkit.tasks.estimate import describe_estimate
 
         said = describe_estimate(Recipe.read(subject, overrides))

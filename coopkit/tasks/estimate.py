@@ -16,8 +16,8 @@ from coopkit.fast.memory import bytes_of, keeps_memory, peak_bytes
 from coopkit.fast.plans import make_plan
 from coopkit.fast.tracing import UntraceableError, constants_of, trace
 from coopkit.interfaces import Shape
-from coopkit.recipe import Recipe
-from coopkit.sections import Network
+from coopkit.recipes import Recipe
+from coopkit.recipes.sections import Network
 from coopkit.statistics.components import fitting_bytes
 from coopkit.steps import joins_batch
 from coopkit.targets import evaluating

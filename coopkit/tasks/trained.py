@@ -18,7 +18,7 @@ from coopkit.folder import ENVIRONMENT_FILE, FAST_FILE, RECIPE_FILE, START
 from coopkit.interfaces import Kept, Sampler, Shape
 from coopkit.iterations import Settings
 from coopkit.keeping import recall
-from coopkit.recipe import Recipe
+from coopkit.recipes import Recipe
 from coopkit.targets import Freeze, exact, frozen
 
 

@@ -11,9 +11,9 @@ import attrs
 from coopkit.conversion import TableProblems
 from coopkit.errors import CoopkitError, PluginError, did_you_mean
 from coopkit.interfaces import Sampler
-from coopkit.overrides import apply_overrides
 from coopkit.plugins import check_class, registry
-from coopkit.tables import structure
+from coopkit.recipes.overrides import apply_overrides
+from coopkit.recipes.tables import structure
 
 
 def sampler_class(name: str) -> type[Any]:

@@ -24,7 +24,7 @@ from coopkit.folder import (
 from coopkit.interfaces import hookimpl
 from coopkit.iterations import Iteration
 from coopkit.plugins import registry
-from coopkit.recipe import Recipe
+from coopkit.recipes import Recipe
 from coopkit.resuming import state_of
 from coopkit.sheets import draw_sheet, in_words, own_figures, save_image
 from coopkit.writing import whole_file

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 import coopkit
 import coopkit.algorithms
-from coopkit.recipe import SHOWN, packaged_recipes
+from coopkit.recipes.recipe import SHOWN, packaged_recipes
 from coopkit.targets import frozen
 
 PAGE = Path(__file__).parents[2] / "docs" / "performance.md"

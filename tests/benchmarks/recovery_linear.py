@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from coopkit.data import load_images, to_signals
-from coopkit.recipe import Recipe
+from coopkit.recipes import Recipe
 from coopkit.tasks.inpaint import restoration_error
 from coopkit.tasks.masks import square_holes
 

@@ -15,8 +15,8 @@ import click
 from benchmarks.pictures import picture
 
 from coopkit.folder import START, differences
-from coopkit.recipe import Recipe, packaged_recipes
-from coopkit.tables import Raw
+from coopkit.recipes import Recipe, packaged_recipes
+from coopkit.recipes.tables import Raw
 from coopkit.tasks.trained import load
 from coopkit.watchers.files import read_metrics
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 import coopkit
 from coopkit.data import load_images
-from coopkit.recipe import Recipe
+from coopkit.recipes import Recipe
 from coopkit.sheets import draw_sheet, save_image
 from coopkit.streams import stream_seed
 from coopkit.watchers.files import read_metrics

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from coopkit.recipe import Recipe
+from coopkit.recipes import Recipe
 from coopkit.training import run
 
 TINY = Path(__file__).parents[1] / "tiny"

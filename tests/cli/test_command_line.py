@@ -11,7 +11,7 @@ from PIL import Image
 
 from coopkit.cli import cli
 from coopkit.cli.console import watching
-from coopkit.recipe import packaged_recipes
+from coopkit.recipes import packaged_recipes
 
 TINY = Path(__file__).parents[1] / "tiny" / "cooperative.toml"
 
@@ -183,7 +183,7 @@ def test_defect_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, call: Call)
     def fail(*arguments: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("coopkit.recipe.Recipe.read", fail)
+    monkeypatch.setattr("coopkit.recipes.Recipe.read", fail)
     with pytest.raises(ZeroDivisionError):
         call("run", str(TINY))
 
@@ -201,7 +201,7 @@ def test_too_little_memory(monkeypatch: pytest.MonkeyPatch, call: Call, error: E
     def fail(*arguments: object) -> None:
         raise error
 
-    monkeypatch.setattr("coopkit.recipe.Recipe.read", fail)
+    monkeypatch.setattr("coopkit.recipes.Recipe.read", fail)
     status, _, complaint = call("run", str(TINY))
     assert status == 2
     reason = f": {str(error).splitlines()[0]}" if str(error) else ""

@@ -12,7 +12,7 @@ import torch
 
 from coopkit.cli.evaluating import table_of
 from coopkit.errors import DataError
-from coopkit.recipe import Recipe
+from coopkit.recipes import Recipe
 from coopkit.statistics.features import LEAST, coverage
 from coopkit.statistics.networks import FeatureNetwork
 from coopkit.statistics.scales import Scale

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from coopkit.recipe import Recipe
+from coopkit.recipes import Recipe
 from coopkit.training import run
 
 TINY = Path(__file__).parents[1] / "tiny" / "generator.toml"

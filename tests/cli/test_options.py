@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from coopkit.data import to_pixels
-from coopkit.recipe import Recipe
+from coopkit.recipes import Recipe
 from coopkit.sheets import draw_grid, draw_sheet
 from coopkit.tasks.energy import auroc, energies
 from coopkit.tasks.evaluate import evaluate

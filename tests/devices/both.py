@@ -22,7 +22,7 @@ from torch import Tensor
 import coopkit
 from coopkit.building import new_accelerator
 from coopkit.folder import FAST_FILE, START
-from coopkit.recipe import Recipe
+from coopkit.recipes import Recipe
 from coopkit.tasks.complete import CompletionSettings, complete
 from coopkit.tasks.energy import energies
 from coopkit.tasks.evaluate import evaluate

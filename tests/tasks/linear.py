@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from coopkit.recipe import Recipe
+from coopkit.recipes import Recipe
 from coopkit.tasks.trained import Trained
 
 TINY = Path(__file__).parents[1] / "tiny"

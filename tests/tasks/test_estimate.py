@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from coopkit.recipe import Recipe
+from coopkit.recipes import Recipe
 from coopkit.tasks.estimate import describe_estimate, estimate
 
 TINY = Path(__file__).parents[1] / "tiny"
@@ -33,7 +33,7 @@ import json, sys
 from pathlib import Path
 import torch
 import coopkit
-from coopkit.recipe import Recipe
+from coopkit.recipes import Recipe
 from coopkit.fast.tracing import trace
 
 def peak():

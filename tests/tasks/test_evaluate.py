@@ -11,7 +11,7 @@ from torch import Tensor
 
 from coopkit.data import load_images, load_whole, to_pixels, to_signals
 from coopkit.errors import CoopkitError, DataError, RunError
-from coopkit.recipe import Recipe
+from coopkit.recipes import Recipe
 from coopkit.statistics.features import fid
 from coopkit.statistics.neighbours import diversity, nearest, nearest_others
 from coopkit.statistics.networks import FeatureNetwork

@@ -6,7 +6,7 @@ import torch
 
 from coopkit.errors import RunError
 from coopkit.interfaces import Kept
-from coopkit.recipe import Recipe
+from coopkit.recipes import Recipe
 from coopkit.tasks.prior import with_fitted_prior
 from coopkit.tasks.sample import sample
 from coopkit.tasks.sizes import at_size

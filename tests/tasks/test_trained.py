@@ -7,7 +7,7 @@ import torch
 from tasks.linear import linear_pair
 
 from coopkit.errors import RunError
-from coopkit.recipe import Recipe
+from coopkit.recipes import Recipe
 from coopkit.tasks.describe import describe_run
 from coopkit.tasks.sample import sample
 from coopkit.tasks.trained import Trained, load

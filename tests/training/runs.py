@@ -13,7 +13,7 @@ from torch import Tensor
 from coopkit import hookimpl
 from coopkit.checkpoint import Checkpoint, list_checkpoints, load_checkpoint
 from coopkit.iterations import Iteration
-from coopkit.recipe import Recipe
+from coopkit.recipes import Recipe
 from coopkit.training import Run
 
 TINY = Path(__file__).parents[1] / "tiny"

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from coopkit.errors import RunError
-from coopkit.recipe import Recipe
+from coopkit.recipes import Recipe
 from coopkit.training import Run, run
 from coopkit.watchers.files import read_metrics
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from PIL import Image
 from rich.console import Console
 
-from coopkit.recipe import Recipe
+from coopkit.recipes import Recipe
 from coopkit.tasks.describe import describe_run
 from coopkit.training import run
 from coopkit.watchers.terminal import Bar, Beginning, Lines, summary, watcher

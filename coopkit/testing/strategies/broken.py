@@ -8,7 +8,7 @@ import tomli_w
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from coopkit.recipe import TABLES
+from coopkit.recipes.recipe import TABLES
 from coopkit.testing.strategies.fields import Table
 from coopkit.testing.strategies.recipes import right_tables
 from coopkit.testing.strategies.schedules import schedule_tables

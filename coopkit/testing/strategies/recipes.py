@@ -15,8 +15,8 @@ from hypothesis.strategies import SearchStrategy
 
 from coopkit.data import DIGITS, PHOTOGRAPHS, DataTable
 from coopkit.plugins import registry
-from coopkit.recipe import OPTIONAL, TABLES, AlgorithmName, Recipe
-from coopkit.sections import SCHEDULABLE, RunTable, StartTable, Steps
+from coopkit.recipes.recipe import OPTIONAL, TABLES, AlgorithmName, Recipe
+from coopkit.recipes.sections import SCHEDULABLE, RunTable, StartTable, Steps
 from coopkit.testing.strategies.fields import Table, Values, bounds_of, is_taken, tables_of
 from coopkit.testing.strategies.optimizers import optimizer_tables
 from coopkit.testing.strategies.schedules import made, schedule_tables, schedules

@@ -16,7 +16,7 @@ from coopkit import cli
 from coopkit.conversion import quoted
 from coopkit.errors import RecipeError
 from coopkit.plugins import registry
-from coopkit.recipe import Recipe
+from coopkit.recipes import Recipe
 from coopkit.testing.strategies.broken import overrides, recipe_tables, recipe_texts
 from coopkit.testing.strategies.recipes import recipes, right_tables
 

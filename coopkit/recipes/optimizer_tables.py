@@ -6,7 +6,7 @@ from typing import Any
 from coopkit.conversion import TableProblems, quoted, refuse
 from coopkit.interfaces import Schedule
 from coopkit.optimizers import Capped, OptimizerTable, TorchOptimizer
-from coopkit.tables import (
+from coopkit.recipes.tables import (
     Raw,
     Scheduled,
     is_schedule,

@@ -4,9 +4,9 @@ import pytest
 
 from coopkit.data import DIGITS, PHOTOGRAPHS
 from coopkit.errors import RecipeError
-from coopkit.recipe import Recipe, packaged_recipes
+from coopkit.recipes import Recipe, packaged_recipes
 
-TINY = Path(__file__).parent / "tiny" / "cooperative.toml"
+TINY = Path(__file__).parents[1] / "tiny" / "cooperative.toml"
 
 
 def problems_of(*overrides: str, source: str | Path = TINY) -> list[str]:

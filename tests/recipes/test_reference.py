@@ -6,9 +6,9 @@ import pytest
 from coopkit.data import DataTable
 from coopkit.optimizers import Capped, TorchOptimizer
 from coopkit.plugins import registry
-from coopkit.recipe import Recipe
-from coopkit.reference import fields_of, first_line, meanings, toml_value, type_name
-from coopkit.sections import DraftTable, ReconstructionTable, RunTable, Steps
+from coopkit.recipes import Recipe
+from coopkit.recipes.reference import fields_of, first_line, meanings, toml_value, type_name
+from coopkit.recipes.sections import DraftTable, ReconstructionTable, RunTable, Steps
 
 SECTIONS = [DataTable, RunTable, DraftTable, ReconstructionTable, Steps, Capped, TorchOptimizer]
 

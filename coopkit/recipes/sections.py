@@ -11,10 +11,10 @@ from attrs.validators import ge, gt, lt
 from coopkit.conversion import TableProblems, convert, refuse, shorten
 from coopkit.data import DataTable, place_of
 from coopkit.interfaces import Sampler
-from coopkit.optimizer_tables import structure_optimizer
 from coopkit.optimizers import Capped, OptimizerTable, TorchOptimizer
 from coopkit.plugins import RESERVED
-from coopkit.tables import (
+from coopkit.recipes.optimizer_tables import structure_optimizer
+from coopkit.recipes.tables import (
     Parts,
     Raw,
     Scheduled,

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from coopkit.conversion import TableProblems, quoted
-from coopkit.tables import Parts
+from coopkit.recipes.tables import Parts
 
 
 def apply_overrides(tables: dict[str, Any], overrides: Iterable[str]) -> None:

@@ -15,8 +15,8 @@ from coopkit.data import DataTable
 from coopkit.errors import RecipeError, did_you_mean
 from coopkit.iterations import Settings
 from coopkit.optimizers import Capped
-from coopkit.overrides import apply_overrides
-from coopkit.sections import (
+from coopkit.recipes.overrides import apply_overrides
+from coopkit.recipes.sections import (
     Chain,
     DraftTable,
     Network,
@@ -28,7 +28,7 @@ from coopkit.sections import (
     resolve,
     structure_section,
 )
-from coopkit.tables import Parts, Raw, Scheduled, check_writable
+from coopkit.recipes.tables import Parts, Raw, Scheduled, check_writable
 
 AlgorithmName = Literal["descriptor", "generator", "cooperative"]
 
@@ -217,7 +217,7 @@ def packaged_recipes() -> dict[str, str]:
     """Return the text of each recipe that comes in the box, by name."""
     texts = {
         file.name.removesuffix(".toml"): file.read_text(encoding="utf-8")
-        for file in (resources.files("coopkit") / "recipes").iterdir()
+        for file in resources.files("coopkit.recipes").iterdir()
         if file.name.endswith(".toml")
     }
     return dict(sorted(texts.items()))

@@ -5,7 +5,7 @@ import pytest
 from attrs.validators import ge
 
 from coopkit.conversion import TableProblems
-from coopkit.tables import structure, structure_scheduled
+from coopkit.recipes.tables import structure, structure_scheduled
 
 
 @attrs.frozen(kw_only=True)
