@@ -10,15 +10,22 @@ import attrs
 import numpy as np
 from attrs.validators import ge, instance_of
 from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import solveh_banded
 from scipy.ndimage import label
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from coopkit.inpainting.holes import Field, Hole, checked
-from coopkit.inpainting.site_law import Floats, quantile
 from coopkit.inpainting.solves import springs
-from coopkit.inpainting.stencils import SIDES, fitting
+
+Floats = NDArray[np.float64]
+Places = NDArray[np.intp]
 
 SMALLEST = 1e-12
 """What the mean absolute difference of a flat field counts as, in units of the field."""
+
+NARROWEST = 1e-6
+"""What a smaller difference counts as when the precision of its edge is drawn, in units of 1/β."""
 
 
 def squared_mean(field: ArrayLike, hole: ArrayLike) -> Field:
@@ -61,19 +68,23 @@ def fitted_beta(field: ArrayLike, hole: ArrayLike) -> float:
 
 @attrs.frozen
 class AbsoluteMean:
-    """Fills holes by the mean of the ℓ1 field's posterior, from a Gibbs sampler.
+    """Fills holes by the mean of the ℓ1 field's posterior, from a Gibbs sampler of blocks.
 
-    Each site is drawn from its exact law given its neighbours, all sites of one colour of a
-    checkerboard at once, of all images together. Chains start from the ℓ2 field's mean.
+    The Laplace law of a difference is that of a Gaussian whose variance is exponential (Andrews and
+    Mallows 1974), as in the Bayesian lasso (Park and Casella 2008). Given the precisions of all
+    edges a hole is Gaussian, and is drawn as a whole; given the hole each precision is inverse
+    Gaussian. The means of these Gaussians are averaged, which vary less than draws. Chains start
+    from the ℓ2 field's mean. Single sites, drawn one after another, would take some thousand sweeps
+    to move a hole of 40 x 40 as a whole; the correlation of its mean over two sweeps is 0.1 here.
 
     Attributes:
-        sweeps: over all unknown entries, whose values are averaged.
+        sweeps: over all precisions and the hole, whose Gaussian means are averaged.
         burn_in: sweeps before them.
         beta: in 1 / units of the field; None fits it to the known entries of each image.
     """
 
-    sweeps: int = attrs.field(default=200, validator=[instance_of(int), ge(1)])
-    burn_in: int = attrs.field(default=50, validator=[instance_of(int), ge(0)])
+    sweeps: int = attrs.field(default=60, validator=[instance_of(int), ge(1)])
+    burn_in: int = attrs.field(default=10, validator=[instance_of(int), ge(0)])
     beta: float | None = attrs.field(default=None)
 
     def __attrs_post_init__(self) -> None:
@@ -91,69 +102,117 @@ class AbsoluteMean:
         Raises:
             ValueError: see `coopkit.inpainting.holes.checked`.
         """
-        state = np.empty(fields.shape)
+        filled = np.empty(fields.shape)
         for place, (field, hole) in enumerate(zip(fields, holes, strict=True)):
-            state[place] = squared_mean(field, hole)
-        betas = np.array([self.beta_of(*pair) for pair in zip(fields, holes, strict=True)])
-        groups = sites(holes, fields.shape[1])
-        total = np.zeros_like(state)
-        for sweep in range(self.burn_in + self.sweeps):
-            for group in groups:
-                group.draw(state.reshape(-1), betas, rng)
-            if sweep >= self.burn_in:
-                total += state
-        unknown = np.broadcast_to(holes[:, None], state.shape)
-        return np.where(unknown, total / self.sweeps, state)
+            filled[place] = squared_mean(field, hole)
+            if hole.any():
+                beta, edges = self.beta_of(field, hole), Edges.of(hole)
+                for channel in filled[place].reshape(len(field), -1):
+                    channel[edges.places] = self.mean_of(channel.copy(), edges, beta, rng)
+        return filled
 
     def beta_of(self, field: Field, hole: Hole) -> float:
         """Return the β of one image."""
         return fitted_beta(field, hole) if self.beta is None else self.beta
 
-
-@attrs.frozen(eq=False)
-class Sites:
-    """Unknown entries that are no neighbours of each other and have equally many neighbours.
-
-    Attributes:
-        places: of the entries in the batch, counted entry by entry, (sites,).
-        neighbours: places of their neighbours, (K, sites).
-        images: the image that each belongs to, (sites,).
-    """
-
-    places: NDArray[np.intp]
-    neighbours: NDArray[np.intp]
-    images: NDArray[np.intp]
-
-    def draw(self, state: Floats, betas: Floats, rng: np.random.Generator) -> None:
-        """Draw these entries given all others, in place.
+    def mean_of(
+        self, field: Floats, edges: "Edges", beta: float, rng: np.random.Generator
+    ) -> Floats:
+        """Return the mean of the entries of a hole, in the order of `Edges.places`.
 
         Args:
-            state: all entries of the batch, (entries,).
-            betas: of each image, (images,).
+            field: one channel, (entries,), with where the chain starts in the hole; written to.
+            edges: of the hole.
+            beta: in 1 / units of the field.
             rng: of the draws.
         """
-        levels = rng.random(len(self.places))
-        state[self.places] = quantile(state[self.neighbours], betas[self.images], levels)
+        total = np.zeros(len(edges.places))
+        for sweep in range(self.burn_in + self.sweeps):
+            precisions = drawn_precisions(edges.differences(field), beta, rng)
+            mean, field[edges.places] = edges.filled(field, precisions, rng)
+            if sweep >= self.burn_in:
+                total += mean
+        return total / self.sweeps
 
 
-def sites(holes: Hole, channels: int) -> list[Sites]:
-    """Return the unknown entries of a batch by colour and by which neighbours they have.
+def drawn_precisions(differences: Floats, beta: float, rng: np.random.Generator) -> Floats:
+    """Draw the precisions of edges given the differences along them: inverse Gaussian ones.
 
-    Args:
-        holes: (images, height, width).
-        channels: of each image.
+    Given d, 1/v has the mean β/|d| and the shape β², for exp(−β|d|) is the integral over v of
+    v^−½ exp(−d²/2v) exp(−β²v/2) up to a constant.
     """
-    height, width = holes.shape[1:]
-    steps = np.array([down * width + right for down, right in SIDES])
-    borders = np.stack([fitting((height, width), [side]) for side in SIDES])
-    colours = np.indices((height, width)).sum(axis=0) % 2
-    kinds = np.concatenate([borders, colours[None] == 1]).reshape(len(SIDES) + 1, -1)
-    groups = []
-    for kind in np.unique(kinds, axis=1).T:
-        of_kind = (kinds == kind[:, None]).all(axis=0).reshape(height, width)
-        chosen = np.broadcast_to((holes & of_kind)[:, None], (len(holes), channels, height, width))
-        places = np.flatnonzero(chosen)
-        if len(places):
-            neighbours = places + steps[kind[:-1], None]
-            groups.append(Sites(places, neighbours, places // (channels * height * width)))
-    return groups
+    return rng.wald(beta / np.maximum(np.abs(differences), NARROWEST / beta), beta**2)
+
+
+@attrs.frozen(eq=False)
+class Edges:
+    """The edges between neighbours that touch a hole, and the system of its entries.
+
+    Attributes:
+        places: of the entries of the hole in the field, counted row by row, in the system's order.
+        ends: of each edge, places in the field, (2, edges).
+        rows: of the ends in the system, −1 where an end is known, (2, edges).
+        width: how far apart in the system the ends of an edge are at most.
+    """
+
+    places: Places
+    ends: Places
+    rows: Places
+    width: int
+
+    @classmethod
+    def of(cls, hole: Hole) -> "Edges":
+        """Return the edges of a hole (height, width) with at least one entry."""
+        places, unknown = np.arange(hole.size).reshape(hole.shape), np.flatnonzero(hole)
+        across = np.stack([places[:, :-1].ravel(), places[:, 1:].ravel()])
+        down = np.stack([places[:-1].ravel(), places[1:].ravel()])
+        ends = np.concatenate([across, down], axis=1)
+        inside: Hole = hole.ravel()[ends]
+        within = np.searchsorted(unknown, ends[:, inside.all(axis=0)])
+        graph = csr_array((np.ones(within.shape[1]), tuple(within)), shape=(len(unknown),) * 2)
+        order = reverse_cuthill_mckee(graph + graph.T, symmetric_mode=True)
+        row_of = np.full(hole.size, -1)
+        row_of[unknown[order]] = np.arange(len(unknown))
+        apart = np.abs(np.diff(row_of[ends[:, inside.all(axis=0)]], axis=0))
+        ends = ends[:, inside.any(axis=0)]
+        return cls(unknown[order], ends, row_of[ends], int(apart.max(initial=0)))
+
+    def differences(self, field: Floats) -> Floats:
+        """Return x_j − x_i along each edge of a field (entries,)."""
+        along: Floats = field[self.ends[1]] - field[self.ends[0]]
+        return along
+
+    def filled(
+        self, field: Floats, precisions: Floats, rng: np.random.Generator
+    ) -> tuple[Floats, Floats]:
+        """Return the mean of the hole's entries given all else, and a draw, (entries of the hole,).
+
+        Their precision is Σ w (e_j − e_i)(e_j − e_i)ᵀ. Noise of variance 1/w in the difference
+        along each edge makes the mean a draw.
+        """
+        known = field.copy()
+        known[self.places] = 0
+        mean = self.gathered(-precisions * self.differences(known))
+        noise = self.gathered(np.sqrt(precisions) * rng.standard_normal(len(precisions)))
+        sides = np.stack([mean, noise], axis=1)
+        solved = solveh_banded(self.banded(precisions), sides, lower=True)
+        return solved[:, 0], solved.sum(axis=1)
+
+    def gathered(self, along: Floats) -> Floats:
+        """Return the sum of what an entry's edges have, less where it is their first end."""
+        first, second = (self.summed(rows, along) for rows in self.rows)
+        return second - first
+
+    def summed(self, rows: Places, along: Floats) -> Floats:
+        """Return the sum, for each entry of the hole, of what the edges that end there have."""
+        sums = np.bincount(rows[rows >= 0], along[rows >= 0], len(self.places))
+        return np.asarray(sums, dtype=np.float64)
+
+    def banded(self, precisions: Floats) -> Floats:
+        """Return the precision of the hole's entries, its lower bands, (width + 1, entries)."""
+        bands = np.zeros((self.width + 1, len(self.places)))
+        bands[0] = sum(self.summed(rows, precisions) for rows in self.rows)
+        inner = (self.rows >= 0).all(axis=0)
+        first, second = np.sort(self.rows[:, inner], axis=0)
+        bands[second - first, first] = -precisions[inner]
+        return bands

@@ -1,15 +1,20 @@
-"""Markov random fields against dense Gaussians, quadrature and exact laws of single sites."""
+"""Markov random fields against dense Gaussians and quadrature."""
 
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from coopkit.inpainting.markov import AbsoluteMean, fitted_beta, sites, squared_mean
-from coopkit.inpainting.site_law import quantile
+from coopkit.inpainting.markov import (
+    AbsoluteMean,
+    Edges,
+    drawn_precisions,
+    fitted_beta,
+    squared_mean,
+)
 
 
 def edges(shape: tuple[int, int]) -> list[tuple[int, int]]:
@@ -66,77 +71,104 @@ def law_by_quadrature(neighbours: np.ndarray, beta: float):
     return lambda x: mass(knots[0] - reach, x) / total
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 4])
-@pytest.mark.parametrize("beta", [0.3, 2.0, 20.0])
-@pytest.mark.parametrize("spread", [0.1, 1.0])
-def test_quantiles_of_one_site_against_quadrature(count, beta, spread, draws):
-    neighbours = spread * draws.normal(size=count)
-    levels = np.array([1e-6, 0.01, 0.2, 0.4, 0.5, 0.6, 0.8, 0.99, 1 - 1e-6])
-    repeated = np.repeat(neighbours[:, None], len(levels), axis=1)
-    found = quantile(repeated, np.full(len(levels), beta), levels)
-    assert (np.diff(found) > 0).all()
-    law = law_by_quadrature(neighbours, beta)
-    np.testing.assert_allclose([law(x) for x in found], levels, rtol=1e-7, atol=1e-9)
+def precision_of(shape: tuple[int, int], weights: np.ndarray) -> np.ndarray:
+    """Return Σ w (e_j − e_i)(e_j − e_i)ᵀ over the edges of a field, in the order of `edges`."""
+    differences = np.zeros((len(edges(shape)), shape[0] * shape[1]))
+    for row, (i, j) in zip(differences, edges(shape), strict=True):
+        row[i], row[j] = -1, 1
+    return differences.T @ (weights[:, None] * differences)
 
 
-def test_quantiles_do_not_mix_sites(draws):
-    neighbours, beta = draws.normal(size=(4, 50)), draws.uniform(0.1, 9, 50)
-    levels = draws.random(50)
-    together = quantile(neighbours, beta, levels)
-    for site in range(50):
-        alone = quantile(neighbours[::-1, [site]], beta[[site]], levels[[site]])
-        assert alone[0] == pytest.approx(together[site], rel=1e-12)
+class Standard:
+    """Draws of N(0, 1) that are all 0 but one, so that noise is seen entry by entry."""
+
+    def __init__(self, entry: int | None):
+        self.entry = entry
+
+    def standard_normal(self, count: int) -> np.ndarray:
+        return (np.arange(count) == (-1 if self.entry is None else self.entry)).astype(float)
 
 
-def test_one_neighbour_is_the_laplace_law():
-    levels = np.linspace(0.001, 0.999, 101)
-    found = quantile(np.full((1, 101), 0.7), np.full(101, 3.0), levels)
-    np.testing.assert_allclose(found, stats.laplace(0.7, 1 / 3).ppf(levels), atol=1e-12)
+@settings(deadline=None, max_examples=40)
+@given(height=st.integers(1, 5), width=st.integers(2, 5), seed=st.integers(0, 2**32))
+def test_a_hole_given_the_precisions_is_the_gaussian_of_the_dense_system(height, width, seed):
+    """The covariance of a draw is the sum over the noises of edges, of which each acts alone."""
+    rng = np.random.default_rng(seed)
+    field, hole = rng.normal(size=height * width), rng.random((height, width)) < 0.5
+    hole[rng.integers(height), rng.integers(width)] = False
+    assume(hole.any())
+    of_hole = Edges.of(hole)
+    weights = rng.gamma(1.0, size=len(edges(hole.shape)))
+    number = {frozenset(pair): k for k, pair in enumerate(edges(hole.shape))}
+    own = np.array([number[frozenset(pair)] for pair in of_hole.ends.T.tolist()])
+    full, inside = precision_of(hole.shape, weights), of_hole.places
+    outside = np.flatnonzero(~hole)
+    assert sorted(inside) == np.flatnonzero(hole).tolist()
+    precision = full[np.ix_(inside, inside)]
+    expected = -np.linalg.solve(precision, full[np.ix_(inside, outside)] @ field[outside])
+    mean, draw = of_hole.filled(field, weights[own], Standard(None))
+    np.testing.assert_allclose(mean, expected, atol=1e-9)
+    np.testing.assert_allclose(draw, expected, atol=1e-9)
+    np.testing.assert_allclose(
+        of_hole.filled(field, weights[own], Standard(0))[0], expected, atol=1e-9
+    )
+    moved = [
+        of_hole.filled(field, weights[own], Standard(k))[1] - expected for k in range(len(own))
+    ]
+    np.testing.assert_allclose(
+        sum(np.outer(m, m) for m in moved), np.linalg.inv(precision), atol=1e-9
+    )
 
 
-@pytest.mark.parametrize("neighbours", [[1, 1, 1, 1], [0, 0, 1, 1], [0, 0, 0, 1], [0, 1, 1]])
-def test_equal_neighbours(neighbours):
-    levels = np.linspace(0.05, 0.95, 7)
-    repeated = np.repeat(np.array(neighbours, dtype=float)[:, None], 7, axis=1)
-    law = law_by_quadrature(np.array(neighbours, dtype=float), 2.0)
-    found = quantile(repeated, np.full(7, 2.0), levels)
-    np.testing.assert_allclose([law(x) for x in found], levels, atol=1e-9)
+@pytest.mark.parametrize("beta", [0.3, 2.0])
+@pytest.mark.parametrize("difference", [0.05, -1.0, 4.0])
+def test_precisions_of_an_edge_by_quadrature(beta, difference, draws):
+    """Their law is that of 1/v, with v^−½ exp(−d²/2v − β²v/2) the density of v."""
+
+    def density(log_v: float) -> float:
+        v = np.exp(log_v)
+        return v**0.5 * np.exp(-(difference**2) / (2 * v) - beta**2 * v / 2)
+
+    grid = np.linspace(-25, 12, 4001)
+    below = integrate.cumulative_simpson([density(x) for x in grid], x=grid, initial=0)
+    drawn = drawn_precisions(np.full(20_000, difference), beta, draws)
+    found = stats.kstest(-np.log(drawn), lambda x: np.interp(x, grid, below / below[-1]))
+    assert found.pvalue > 1e-6
 
 
-@pytest.mark.parametrize("beta", [1e-9, 1.0, 1e12])
-@pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
-def test_quantiles_are_finite_at_the_extremes(beta, level):
-    neighbours = np.array([[0, 0, -50, 0], [0, 1e-300, 50, 5], [5, 1, 50, 6], [5, 1e6, 60, 99]])
-    found = quantile(neighbours, np.full(4, beta), np.full(4, level))
-    assert np.isfinite(found).all()
-    if beta == 1e12 and level == 0.5:
-        np.testing.assert_allclose(found, [2.5, 0.5, 50, 5.5])
+def test_a_flat_edge_has_a_precision(draws):
+    drawn = drawn_precisions(np.zeros(1000), 2.0, draws)
+    assert np.isfinite(drawn).all()
+    assert (drawn > 0).all()
 
 
 PLACES = {"inside": (1, 2), "on the left": (2, 0), "on top": (0, 1), "in a corner": (3, 4)}
 
 
 @pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
-def test_draws_of_one_site_follow_its_law(place, draws):
-    """A Kolmogorov–Smirnov test of 4,000 independent draws; its p-value is below 1e-6 by chance."""
+def test_a_sweep_leaves_the_law_of_a_site_as_it_is(place, draws):
+    """From exact draws: a Kolmogorov–Smirnov test, whose p-value is below 1e-6 by chance."""
     field, hole = draws.normal(size=(4, 5)), np.zeros((4, 5), dtype=bool)
     hole[place] = True
-    images, beta = 4000, 1.3
-    states = np.repeat(np.where(hole, np.nan, field)[None, None], images, axis=0)
-    holes = np.repeat(hole[None], images, axis=0)
-    drawn = AbsoluteMean(sweeps=1, burn_in=0, beta=beta)(states, holes, draws)
+    beta, grid, of_hole = 1.3, np.linspace(-12, 12, 601), Edges.of(hole)
     around = [(place[0] + d, place[1] + r) for d, r in [(-1, 0), (1, 0), (0, -1), (0, 1)]]
     beside = np.array([field[r, c] for r, c in around if 0 <= r < 4 and 0 <= c < 5])
-    law, grid = law_by_quadrature(beside, beta), np.linspace(-9, 9, 226)
-    levels = [law(x) for x in grid]
-    draws_of_it = drawn[:, 0, *place]
-    assert stats.kstest(draws_of_it, lambda x: np.interp(x, grid, levels)).pvalue > 1e-6
-    np.testing.assert_array_equal(drawn[:, :, ~hole], states[:, :, ~hole])
+    law = law_by_quadrature(beside, beta)
+    levels = np.array([law(x) for x in grid])
+    starts = np.interp(draws.random(10_000), levels, grid)
+    ends = []
+    for start in starts:
+        state = field.ravel().copy()
+        state[of_hole.places] = start
+        precisions = drawn_precisions(of_hole.differences(state), beta, draws)
+        ends.append(of_hole.filled(state, precisions, draws)[1].item())
+    assert stats.kstest(ends, lambda x: np.interp(x, grid, levels)).pvalue > 1e-6
+    assert np.corrcoef(starts, ends)[0, 1] < 0.9
 
 
 @pytest.mark.parametrize("second", [(2, 1), (1, 2)], ids=["down", "right"])
 def test_the_mean_of_two_sites_by_quadrature(second, draws):
-    """The mean of 400 chains of 100 sweeps each, within 6 standard errors and the grid's."""
+    """The mean of 64 chains of 100 sweeps each, within 6 standard errors and the grid's."""
     field, hole = draws.normal(size=(3, 4)), np.zeros((3, 4), dtype=bool)
     hole[1, 1] = hole[second] = True
     beta, grid = 0.9, np.linspace(-9, 9, 361)
@@ -144,27 +176,11 @@ def test_the_mean_of_two_sites_by_quadrature(second, draws):
     fields[..., 1, 1], fields[..., second[0], second[1]] = grid[:, None], grid
     weights = np.exp(-beta * energy(fields))
     exact = [(weights * fields[..., r, c]).sum() / weights.sum() for r, c in [(1, 1), second]]
-    holes, copies = np.repeat(hole[None], 400, axis=0), np.repeat(field[None, None], 400, axis=0)
+    holes, copies = np.repeat(hole[None], 64, axis=0), np.repeat(field[None, None], 64, axis=0)
     means = AbsoluteMean(sweeps=100, burn_in=30, beta=beta)(copies, holes, draws)
     for mean, at in zip(exact, [(1, 1), second], strict=True):
         chains = means[:, 0, *at]
-        assert abs(chains.mean() - mean) < 6 * chains.std() / 20 + 1e-3
-
-
-def test_all_sites_are_drawn_once_and_none_beside_another(draws):
-    holes = draws.random((3, 5, 6)) < 0.6
-    groups = sites(holes, 2)
-    places = np.concatenate([group.places for group in groups])
-    expected = np.flatnonzero(np.broadcast_to(holes[:, None], (3, 2, 5, 6)))
-    np.testing.assert_array_equal(np.sort(places), expected)
-    for group in groups:
-        assert not np.isin(group.neighbours, group.places).any()
-        np.testing.assert_array_equal(group.images, group.places // 60)
-        for site, beside in zip(group.places, group.neighbours.T, strict=True):
-            within = {(i, j) for pair in edges((5, 6)) for i, j in (pair, pair[::-1])}
-            wanted = {site // 30 * 30 + j for i, j in within if i == site % 30}
-            assert set(beside) == wanted
-            assert len(beside) == len(wanted)
+        assert abs(chains.mean() - mean) < 6 * chains.std() / 8 + 1e-3
 
 
 def test_beta_is_where_the_likelihood_is_highest():
