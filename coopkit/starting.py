@@ -54,7 +54,8 @@ def mean_and_root(latents: Tensor) -> tuple[Tensor, Tensor]:
     """Return μ and Σ^½ of latents (n, ...), n ≥ 2: (d,) and (d, d).
 
     With them in the generator, latents of mean 0 and covariance I draw what these drew: a step of
-    parameter-expanded EM (Liu, Rubin and Wu 1998), which leaves the family of densities as it is.
+    parameter-expanded EM (Liu, Rubin and Wu 1998), which leaves the family of densities as it is if
+    Σ is invertible. It is not with n ≤ d; the generator then draws only what these latents span.
 
     Raises:
         RunError: the latents have too many entries.

@@ -28,8 +28,9 @@ class Scale:
     def tells(self) -> bool:
         """Whether real images can be told from wrong ones: ceiling − floor > 2 spread.
 
-        If readings are normal, a real image is then farther off than a wrong one less than once in
-        44 times, Φ(−2). Below it, where a distance stands says more of the scale than of the image.
+        If readings are normal, and their spread is as measured, a real image is then farther off
+        than a wrong one less than once in 44 times, Φ(−2). As it is measured by few readings, some
+        10 of 100 scales whose true gap is a single spread tell as well. Below it, where a distance stands says more of the scale than of the image.
         """
         return self.ceiling - self.floor > APART * self.spread
 

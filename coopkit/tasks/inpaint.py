@@ -56,9 +56,9 @@ class Restored:
     def uncertainty(self) -> Tensor:
         """Return the standard deviation between chains, (n, height, width), over all channels.
 
-        It is zero with a single chain.
+        Its square is the unbiased estimate of the variance; it is zero with a single chain.
         """
-        variance = self.chains.var(1, correction=0)
+        variance = self.chains.var(1, correction=min(1, self.chains.shape[1] - 1))
         return reduce(variance, "n c h w -> n h w", "mean").sqrt()
 
 

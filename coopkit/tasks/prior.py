@@ -12,8 +12,10 @@ def with_fitted_prior(trained: Trained) -> Trained:
 
     Algorithm 2 infers a latent of each example, and these need not have the law N(0, I) that the
     model gives them: g(X), X ~ N(0, I), then draws what no example is like. Taking μ and Σ into the
-    generator is a step of parameter-expanded EM (Liu, Rubin and Wu 1998): the family of densities
-    is the same, the new latents have mean 0 and covariance I, and no g(X) of an example changes.
+    generator is a step of parameter-expanded EM (Liu, Rubin and Wu 1998): no g(X) of an example
+    changes. If Σ is invertible the family of densities is the same, and the new latents have mean 0
+    and covariance I. With no more examples than entries of a latent it is not: Z then moves g only
+    within what the latents of the examples span.
 
     Args:
         trained: from `coopkit.load`, of a run by algorithm "generator".

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from coopkit import Capabilities, Target
 from coopkit.interfaces import Kept
-from coopkit.targets import squared_norm
+from coopkit.precision import finest, total_of_squares
 from coopkit.tuning import DualAveraging, acceptance
 from coopkit_hmc.trajectories import (
     Counts,
@@ -89,7 +89,7 @@ class Hmc:
         momentum = self.temperature**0.5 * noise
         begins = state.remaining == 0
         moving = Moving(x, momentum, state.score, state.log_prob).where(begins, state.moving)
-        energy = torch.where(begins, squared_norm(momentum) / 2 - state.log_prob, state.energy)
+        energy = torch.where(begins, total_of_squares(momentum) / 2 - state.log_prob, state.energy)
         remaining = torch.where(begins, length, state.remaining) - 1
         moving = moving.leap(target, beside(self.delta(state), x))
         state = attrs.evolve(state, moving=moving, energy=energy, remaining=remaining)
@@ -103,7 +103,7 @@ class Hmc:
             threshold: T log U, (chains,), which the energy has to fall by.
         """
         moving, ends = state.moving, state.remaining == 0
-        energy = squared_norm(moving.momentum) / 2 - moving.log_prob
+        energy = total_of_squares(moving.momentum) / 2 - moving.log_prob
         gain = state.energy - energy
         sound = energy.isfinite() & all_finite(moving.point)
         accepted = ends & sound & (threshold <= gain)
@@ -163,7 +163,7 @@ class Hmc:
             score=score,
             log_prob=log_prob,
             moving=Moving(x, torch.zeros_like(x), score, log_prob),
-            energy=-log_prob,
+            energy=-log_prob.to(finest(x.device)),
             remaining=torch.zeros(len(x), dtype=torch.int64, device=x.device),
             counts=Counts.none(x),
             tuning=tuning,

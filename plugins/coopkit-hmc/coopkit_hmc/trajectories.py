@@ -16,7 +16,8 @@ class Counts:
     Attributes:
         trajectories: how many are finished.
         accepted: how many of these were.
-        divergences: at the end of how many the energy was off by more than 1000, or not finite.
+        divergences: at the end of how many the energy had risen by more than 1000, or was not
+            finite.
     """
 
     trajectories: Tensor

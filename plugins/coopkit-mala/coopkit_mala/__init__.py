@@ -10,7 +10,7 @@ from torch import Tensor
 
 from coopkit import Capabilities, Target, hookimpl
 from coopkit.interfaces import Kept
-from coopkit.targets import squared_norm
+from coopkit.precision import total_of_squares
 from coopkit.tuning import DualAveraging, acceptance
 
 coopkit_interface = 1
@@ -95,8 +95,9 @@ class Mala:
         proposal = x + delta * (delta / 2 * state.score + noise)
         log_prob, score = target.log_prob_and_score(proposal)
         back = noise + delta / 2 * (state.score + score)
-        gain = log_prob - state.log_prob + squared_norm(noise) / 2 - squared_norm(back) / 2
-        sound = (log_prob - squared_norm(back) / 2).isfinite() & all_finite(proposal)
+        there, again = total_of_squares(noise) / 2, total_of_squares(back) / 2
+        gain = log_prob - state.log_prob + there - again
+        sound = (log_prob - again).isfinite() & all_finite(proposal)
         accepted = sound & (self.temperature * torch.log1p(-uniform) <= gain)
         moved = beside(accepted, x)
         return MalaState(

@@ -74,7 +74,8 @@ class ParallelTempering:
 
     Update rule: on each rung k, x_k ← x_k + δ²/2 · ∇ log p(x_k) + δ √T_k U_k, U_k ~ N(0, I). After
     every n-th step the neighbours k and k + 1 swap places with probability
-    min(1, exp((1/T_k − 1/T_(k+1)) (log p(x_(k+1)) − log p(x_k)))), for even and odd k in turn.
+    min(1, exp((1/T_k − 1/T_(k+1)) (log p(x_(k+1)) − log p(x_k)))), for even and odd k in turn; of
+    two rungs after each.
 
     Source: D. J. Earl, M. W. Deem (2005), "Parallel tempering: theory, applications, and new
     perspectives", Physical Chemistry Chemical Physics 7; S. Syed, A. Bouchard-Côté,
@@ -198,7 +199,8 @@ class ParallelTempering:
 
         Args:
             probability: of each pair to swap, (chains, rungs − 1).
-            clock: of each chain; the pairs of even and of odd place are tried in turn.
+            clock: of each chain; the pairs of even and of odd place are tried in turn, the only
+                pair of two rungs every time.
             due: in which chains swaps are tried now, (chains,).
             rng: a uniform for each pair of each chain is drawn from it.
         """
@@ -207,7 +209,8 @@ class ParallelTempering:
             for column in probability.T
         ]
         pair = torch.arange(self.replicas - 1, device=clock.device)
-        turn = rearrange(clock // self.swap_every - 1, "chains -> chains 1") % 2 == pair % 2
+        turns = min(2, self.replicas - 1)
+        turn = rearrange(clock // self.swap_every - 1, "chains -> chains 1") % turns == pair % turns
         tried = turn & rearrange(due, "chains -> chains 1")
         swaps = tried & (rearrange(uniforms, "pairs chains -> chains pairs") < probability)
         rungs = torch.arange(self.replicas, device=clock.device)

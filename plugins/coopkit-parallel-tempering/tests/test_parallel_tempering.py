@@ -173,6 +173,15 @@ def test_even_and_odd_pairs_take_turns_and_walkers_travel():
     assert trips == [0, 0, 0, 0, 1, 1, 2]
 
 
+def test_two_rungs_swap_in_every_round():
+    sampler = ParallelTempering(step_size=STILL, replicas=2)
+    state, rng, walkers = at_once(sampler, Flat(), torch.zeros(3, 2, 1)), stream(), []
+    for _ in range(4):
+        state = sampler.step(Flat(), state, rng)
+        walkers.append(state.traffic.walkers.tolist())
+    assert walkers == [[[1, 0]] * 3, [[0, 1]] * 3] * 2
+
+
 def test_round_trips_of_a_made_up_sequence():
     """Turning round half way, or coming from the hot end at first, completes no trip."""
     none = torch.zeros(1, dtype=torch.long)
