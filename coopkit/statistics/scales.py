@@ -30,7 +30,8 @@ class Scale:
 
         If readings are normal, and their spread is as measured, a real image is then farther off
         than a wrong one less than once in 44 times, Φ(−2). As it is measured by few readings, some
-        10 of 100 scales whose true gap is a single spread tell as well. Below it, where a distance stands says more of the scale than of the image.
+        10 of 100 scales whose true gap is a single spread tell as well. Below it, where a distance
+        stands says more of the scale than of the image.
         """
         return self.ceiling - self.floor > APART * self.spread
 

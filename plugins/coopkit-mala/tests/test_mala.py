@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.distributions import Normal
 
 from coopkit import Target, sample_chains
+from coopkit.precision import total
 from coopkit.sampling import run_chains, walk_chains
 from coopkit.targets import MaskedTarget, RevisionTarget
 from coopkit.testing import check_sampler, parametrize_with_checks
@@ -196,3 +197,20 @@ def test_chains_that_tune_are_independent_too():
 @parametrize_with_checks([Mala()])
 def test_conformance(check):
     check()
+
+
+class Linear(Target):
+    """log p(x) = c Σ x, summed in float64, under which a proposal changes nothing but rounding."""
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        return total(35 * x)
+
+    def score(self, x: Tensor) -> Tensor:
+        return torch.full_like(x, 35.0)
+
+
+def test_kinetic_terms_of_large_signals_are_summed_finely():
+    """ratio = 1 for every proposal; sums in float32 would be off by up to 0.1."""
+    x, rng, sampler = torch.zeros(4, 3, 256, 256), stream(), Mala(step_size=0.1)
+    state = run_chains(sampler, Linear(), sampler.init(Linear(), x), 12, rng)
+    assert sampler.figures(state)["acceptance"].tolist() == [1.0] * 4
