@@ -7,6 +7,7 @@ import attrs
 import torch
 from torch import Tensor
 
+from coopkit.errors import PluginError
 from coopkit.interfaces import FusedSampler, Keeping, Kept, Reporting, S, Sampler, Target
 
 
@@ -26,11 +27,13 @@ def run_chains(
 
     Raises:
         ValueError: `steps` is negative.
+        PluginError: the sampler gives no state, or chains of another shape, type or device.
     """
     if steps < 0:
         raise ValueError(f"steps is {steps}; it must be 0 or more")
     if steps and is_fused(sampler):
         end: S = sampler.run(target, state, steps, rng)
+        position_like(state.position, sampler, "run", end)
         return end
     return step_chains(sampler, target, state, steps, rng)
 
@@ -50,13 +53,61 @@ def step_chains(
     """Return the state after single steps, also of a sampler that offers a fused `run`.
 
     The arguments are those of `run_chains`.
+
+    Raises:
+        PluginError: a step gives no state, or chains of another shape, type or device.
     """
+    start = state.position
     for _ in range(steps):
         state = sampler.step(target, state, rng)
-        held = target.project(state.position)
-        if held is not state.position:
+        position = position_like(start, sampler, "step", state)
+        held = target.project(position)
+        if held is not position:
             state = attrs.evolve(state, position=held)  # type: ignore[misc]
     return state
+
+
+def position_like(start: Tensor, sampler: Sampler[Any], method: str, state: object) -> Tensor:
+    """Return where a state's chains are; fewer of them would train by broadcasting, unseen.
+
+    Args:
+        start: where the chains were, (chains, ...).
+        sampler: of the state.
+        method: of the sampler, which gave the state.
+        state: with a position of the shape, the type and on the device of the start.
+
+    Raises:
+        PluginError: it has not.
+    """
+    position = getattr(state, "position", None)
+    if not isinstance(position, Tensor):
+        raise not_right(sampler, method, named(state), "a state, whose `position` is a tensor")
+    if (
+        position.shape == start.shape
+        and position.dtype == start.dtype
+        and position.device == start.device
+    ):
+        return position
+    raise not_right(sampler, method, f"chains of {kind_of(position)}", kind_of(start))
+
+
+def kind_of(x: Tensor) -> str:
+    """Return shape, type and device in words."""
+    return f"shape {tuple(x.shape)} in {str(x.dtype).removeprefix('torch.')} on {x.device}"
+
+
+def named(given: object) -> str:
+    """Return in words what was given in the place of something else."""
+    return "None" if given is None else f"a {type(given).__name__}"
+
+
+def not_right(sampler: Sampler[Any], method: str, given: str, right: str) -> PluginError:
+    """Return the error for a sampler's method that gives what it must not."""
+    name = getattr(sampler, "name", type(sampler).__name__)
+    return PluginError(
+        f"the sampler {name} gives {given} by its {method}; it must give {right}: "
+        f"coopkit check {name}"
+    )
 
 
 @attrs.frozen(eq=False)
@@ -92,27 +143,77 @@ def walk_chains(
         rng: the source of all randomness, on the device of the chains.
         kept: of an earlier call. What was tuned is used again whatever the number of chains; for
             new chains leave out what belonged to the old ones.
+
+    Raises:
+        ValueError: `steps` is negative.
+        TypeError: `sampler` is a class.
+        PluginError: one of the sampler's methods gives what it must not.
     """
     start = start.detach()
     if steps == 0:
         return Walk(start.clone(), kept=kept)
     state = begin_chains(sampler, target, start, kept)
     state = run_chains(sampler, target, state, steps, rng)
-    told = sampler.figures(state) if isinstance(sampler, Reporting) else {}
-    figures = {name: value.detach().float().mean() for name, value in told.items()}
-    return Walk(
-        state.position, figures, sampler.keep(state) if isinstance(sampler, Keeping) else None
-    )
+    return Walk(state.position, figures_of(sampler, state), kept_of(sampler, state))
 
 
 def begin_chains(
     sampler: Sampler[Any], target: Target, start: Tensor, kept: Kept | None = None
 ) -> Any:
-    """Return the state of chains at `start`, with what was kept of an earlier call if anything."""
+    """Return the state of chains at `start`, with what was kept of an earlier call if anything.
+
+    Raises:
+        TypeError: `sampler` is a class.
+        PluginError: the sampler gives no state, or chains of another shape, type or device.
+    """
+    if isinstance(sampler, type):
+        cls = sampler.__name__
+        raise TypeError(f"the sampler is the class {cls}; it must be an instance, {cls}(...)")
     if kept is not None and isinstance(sampler, Keeping):
-        tuned = in_turn(kept, len(start))
-        return sampler.resume(target, start, attrs.evolve(kept, tuned=tuned))
-    return sampler.init(target, start)
+        method, tuned = "resume", in_turn(kept, len(start))
+        state = sampler.resume(target, start, attrs.evolve(kept, tuned=tuned))
+    else:
+        method, state = "init", sampler.init(target, start)
+    position_like(start, sampler, method, state)
+    return state
+
+
+def figures_of(sampler: Sampler[Any], state: Any) -> dict[str, Tensor]:
+    """Return what a sampler has to say of a state, by name, each a mean over the chains.
+
+    Raises:
+        PluginError: it says something else than tensors by name.
+    """
+    if not isinstance(sampler, Reporting):
+        return {}
+    told: object = sampler.figures(state)
+    if not isinstance(told, Mapping):
+        raise not_right(sampler, "figures", named(told), "tensors by name")
+    for name, value in told.items():
+        if not isinstance(value, Tensor):
+            raise not_right(sampler, "figures", f"{named(value)} as {name!r}", "a tensor")
+    return {name: value.detach().float().mean() for name, value in told.items()}
+
+
+def kept_of(sampler: Sampler[Any], state: Any) -> Kept | None:
+    """Return what should outlive a state, or None if its sampler keeps nothing.
+
+    Raises:
+        PluginError: it is no `Kept` of tensors with a row for each chain.
+    """
+    if not isinstance(sampler, Keeping):
+        return None
+    kept: object = sampler.keep(state)
+    if not isinstance(kept, Kept):
+        raise not_right(sampler, "keep", named(kept), "coopkit.interfaces.Kept(...)")
+    chains = len(state.position)
+    for name, value in (*kept.chains.items(), *kept.tuned.items()):
+        if not isinstance(value, Tensor) or value.shape[:1] != (chains,):
+            is_tensor = isinstance(value, Tensor)
+            given = f"shape {tuple(value.shape)}" if is_tensor else named(value)
+            right = f"a tensor with a row for each of {chains} chains"
+            raise not_right(sampler, "keep", f"{given} as {name!r}", right)
+    return kept
 
 
 def in_turn(kept: Kept, chains: int, first: int = 0) -> dict[str, Tensor]:

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from coopkit.builtin.langevin import Langevin, LangevinState
-from coopkit.interfaces import Target
-from coopkit.sampling import is_fused, run_chains, sample_chains
+from coopkit.errors import PluginError
+from coopkit.interfaces import Kept, Target
+from coopkit.sampling import is_fused, run_chains, sample_chains, walk_chains
 from coopkit.targets import MaskedTarget, RevisionTarget, TemperedTarget
 
 
@@ -167,6 +168,104 @@ def test_the_other_parts_of_a_state_survive_the_mask(rng):
     target = MaskedTarget(TARGET, torch.tensor([True, False, True]), torch.zeros(4, 3))
     state = run_chains(Stray(), target, Stray().init(target, torch.zeros(4, 3)), 3, rng)
     assert state.moves == 3
+
+
+WRONG = {
+    "fewer chains": lambda x: LangevinState(x[:-1]),
+    "one chain": lambda x: LangevinState(x[:1]),
+    "flattened": lambda x: LangevinState(x.flatten()),
+    "double": lambda x: LangevinState(x.double()),
+    "elsewhere": lambda x: LangevinState(x.to("meta")),
+    "nothing": lambda x: None,
+    "a tensor": lambda x: x,
+    "no tensor": lambda x: LangevinState(x.tolist()),
+}
+SAID = {
+    "fewer chains": r"chains of shape \(1, 3\) in float32 on cpu by its {}; .* shape \(2, 3\) in",
+    "one chain": r"chains of shape \(1, 3\)",
+    "flattened": r"chains of shape \(6,\)",
+    "double": r"chains of shape \(2, 3\) in float64 on cpu by its {}; .* in float32 on cpu",
+    "elsewhere": r"chains of shape \(2, 3\) in float32 on meta",
+    "nothing": "None by its {}; it must give a state, whose `position` is a tensor",
+    "a tensor": "a Tensor by its {}; it must give a state",
+    "no tensor": "a LangevinState by its {}; it must give a state",
+}
+
+
+class Wrong:
+    """A sampler one of whose methods gives what it must not."""
+
+    name = "wrong"
+
+    def __init__(self, method: str, mistake: str) -> None:
+        self.method, self.mistake = method, WRONG[mistake]
+
+    def state(self, method: str, x: Tensor) -> LangevinState:
+        return self.mistake(x) if method == self.method else LangevinState(x.clone())
+
+    def init(self, target: Target, position: Tensor) -> LangevinState:
+        return self.state("init", position)
+
+    def step(self, target: Target, state: LangevinState, rng: torch.Generator) -> LangevinState:
+        return self.state("step", state.position)
+
+    def figures(self, state: LangevinState) -> dict[str, Tensor]:
+        return {}
+
+    def keep(self, state: LangevinState) -> Kept:
+        return Kept()
+
+    def resume(self, target: Target, position: Tensor, kept: Kept) -> LangevinState:
+        return self.state("resume", position)
+
+
+class WrongAtOnce(Wrong):
+    """The same, of a sampler with a fused run."""
+
+    def step(self, target: Target, state: LangevinState, rng: torch.Generator) -> LangevinState:
+        return super().step(target, state, rng)
+
+    def run(
+        self, target: Target, state: LangevinState, steps: int, rng: torch.Generator
+    ) -> LangevinState:
+        return self.state("run", state.position)
+
+
+@pytest.mark.parametrize("mistake", WRONG)
+@pytest.mark.parametrize("method", ["init", "step", "run", "resume"])
+def test_chains_that_are_not_those_that_started_are_refused(method: str, mistake: str, rng):
+    """Fewer of them would broadcast against the others, here and in the target's mask."""
+    sampler = WrongAtOnce(method, mistake) if method == "run" else Wrong(method, mistake)
+    said = "the sampler wrong gives " + SAID[mistake].format(method)
+    start, free = torch.zeros(2, 3), torch.tensor([True, False, True])
+    for target in (TARGET, MaskedTarget(TARGET, free, torch.ones(2, 3))):
+        with pytest.raises(PluginError, match=said) as caught:
+            walk_chains(sampler, target, start, 2, rng, Kept() if method == "resume" else None)
+        assert str(caught.value).endswith(": coopkit check wrong")
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "said"),
+    [
+        ("figures", None, "gives None by its figures; it must give tensors by name"),
+        ("figures", {"a": 1.0}, "gives a float as 'a' by its figures; it must give a tensor"),
+        ("keep", None, r"gives None by its keep; it must give coopkit\.interfaces\.Kept"),
+        ("keep", {"a": torch.ones(2)}, "gives a dict by its keep"),
+        ("keep", Kept(tuned={"a": 1.0}), "gives a float as 'a' by its keep"),
+        ("keep", Kept(tuned={"a": torch.tensor(1.0)}), r"gives shape \(\) as 'a' by its keep"),
+        ("keep", Kept({"a": torch.ones(3)}), r"shape \(3,\) .* a row for each of 2 chains: coop"),
+    ],
+)
+def test_what_a_sampler_tells_and_keeps_is_looked_at(method: str, given, said: str, rng):
+    sampler = Wrong("none", "nothing")
+    setattr(sampler, method, lambda state: given)
+    with pytest.raises(PluginError, match=said):
+        walk_chains(sampler, TARGET, torch.zeros(2, 3), 1, rng)
+
+
+def test_a_class_in_the_place_of_a_sampler_is_refused(rng):
+    with pytest.raises(TypeError, match=r"the class Langevin; it must be an instance, Langevin\("):
+        sample_chains(Langevin, TARGET, torch.zeros(2, 3), 1, rng)
 
 
 def test_free_entries_follow_the_exact_conditional_gaussian(rng, assert_gaussian):

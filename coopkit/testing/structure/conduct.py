@@ -36,7 +36,8 @@ def zero_steps(sampler: Sampler[Any], scene: Scene) -> None:
 
 def kind_kept(sampler: Sampler[Any], scene: Scene) -> None:
     """Shape, dtype and device are kept, and float64 is float64 all the way."""
-    end = scene.walk(sampler)
+    state = sampler.init(scene.target, scene.start)
+    end = sampler.step(scene.target, state, scene.stream()).position
     for what in ("shape", "dtype", "device"):
         had, has = getattr(scene.start, what), getattr(end, what)
         demand(had == has, f"the {what} of the chains becomes {has}, from {had}")
