@@ -23,6 +23,7 @@ from coopkit.interfaces import (
     Sampler,
     Schedule,
 )
+from coopkit.sampling import half_kept
 
 GROUP = "coopkit"
 NO_PLUGINS = "COOPKIT_NO_PLUGINS"
@@ -206,28 +207,41 @@ def check_class(kind: str, cls: type[Any]) -> None:
     label = f"supplies {getattr(cls, '__qualname__', cls)} as a {kind}, but"
     if not (isinstance(cls, type) and attrs.has(cls)):
         raise PluginError(f"{label} it is not an attrs class; decorate it with @attrs.frozen")
+    if cls.__setattr__ is not Entry.__setattr__:
+        raise PluginError(f"{label} it is not frozen; decorate it with @attrs.frozen")
     try:
         attrs.resolve_types(cls)
     except NameError as error:
         raise PluginError(f"{label} the type of a field cannot be found: {error}") from error
     if not isinstance(getattr(cls, "name", None), str):
         raise PluginError(f"{label} it has no `name: ClassVar[str]`")
-    fields = attrs.fields_dict(cls)
-    members = set(dir(cls)) | set(fields)
+    members = set(dir(cls)) | set(attrs.fields_dict(cls))
     required = {name for name in vars(INTERFACES[kind]) if not name.startswith("_")}
     if missing := sorted(required - members):
         raise PluginError(f"{label} it has no {', '.join(missing)}")
-    if hidden := [field.name for field in attrs.fields(cls) if field.alias != field.name]:
+    if kind == "sampler" and (half := half_kept(cls)):
+        raise PluginError(f"{label} {half}")
+    check_fields(kind, cls, label)
+
+
+def check_fields(kind: str, cls: type[Any], label: str) -> None:
+    """Refuse a class whose fields cannot be the keys of a recipe table of that kind.
+
+    Raises:
+        PluginError: naming the class, as the label does, and the field.
+    """
+    fields = attrs.fields(cls)
+    if hidden := [field.name for field in fields if field.alias != field.name]:
         raise PluginError(f"{label} its field {hidden[0]!r} is no key; take the underscore away")
-    if hidden := [field.name for field in attrs.fields(cls) if not field.init]:
+    if hidden := [field.name for field in fields if not field.init]:
         raise PluginError(f"{label} its field {hidden[0]!r} cannot be set; make it a property")
-    if strange := [field for field in attrs.fields(cls) if not is_writable(field.type)]:
+    if strange := [field for field in fields if not is_writable(field.type)]:
         raise PluginError(
             f"{label} its field {strange[0].name!r} is of a type that no recipe can hold, "
             f"{strange[0].type}; int, float, str, bool, Literal, and tuples, lists, unions and "
             "attrs classes of these can be"
         )
-    if taken := sorted(set(RESERVED[kind]) & set(fields)):
+    if taken := sorted(set(RESERVED[kind]) & {field.name for field in fields}):
         raise PluginError(f"{label} its field {taken[0]!r} is a key of the recipe's own table")
 
 

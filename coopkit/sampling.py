@@ -47,6 +47,33 @@ def is_fused(sampler: Sampler[S]) -> TypeGuard[FusedSampler[S]]:
     return "run" in offered and issubclass(offered["run"], offered.get("step", object))
 
 
+def half_kept(sampler: object) -> str:
+    """Say what a sampler, or its class, lacks to keep something between calls, if it half does."""
+    pair = ("keep", "resume")
+    has = [name for name in pair if callable(getattr(sampler, name, None))]
+    if len(has) != 1:
+        return ""
+    (lacks,) = set(pair) - set(has)
+    return f"it has {has[0]} and no {lacks}; what keeps something between calls has both"
+
+
+def is_keeping(sampler: Sampler[S]) -> TypeGuard[Keeping[S]]:
+    """Whether a sampler keeps something between calls.
+
+    Raises:
+        PluginError: it has `keep` without `resume`, or `resume` without `keep`.
+    """
+    if half := half_kept(sampler):
+        raise PluginError(f"the sampler {name_of(sampler)} cannot be used: {half}")
+    return isinstance(sampler, Keeping)
+
+
+def name_of(sampler: Sampler[Any]) -> str:
+    """Return the name of a sampler, or of its class where it has none."""
+    name: str = getattr(sampler, "name", type(sampler).__name__)
+    return name
+
+
 def step_chains(
     sampler: Sampler[S], target: Target, state: S, steps: int, rng: torch.Generator
 ) -> S:
@@ -103,7 +130,7 @@ def named(given: object) -> str:
 
 def not_right(sampler: Sampler[Any], method: str, given: str, right: str) -> PluginError:
     """Return the error for a sampler's method that gives what it must not."""
-    name = getattr(sampler, "name", type(sampler).__name__)
+    name = name_of(sampler)
     return PluginError(
         f"the sampler {name} gives {given} by its {method}; it must give {right}: "
         f"coopkit check {name}"
@@ -164,12 +191,13 @@ def begin_chains(
 
     Raises:
         TypeError: `sampler` is a class.
-        PluginError: the sampler gives no state, or chains of another shape, type or device.
+        PluginError: the sampler gives no state, or chains of another shape, type or device; or it
+            has only one of `keep` and `resume`.
     """
     if isinstance(sampler, type):
         cls = sampler.__name__
         raise TypeError(f"the sampler is the class {cls}; it must be an instance, {cls}(...)")
-    if kept is not None and isinstance(sampler, Keeping):
+    if is_keeping(sampler) and kept is not None:
         method, tuned = "resume", in_turn(kept, len(start))
         state = sampler.resume(target, start, attrs.evolve(kept, tuned=tuned))
     else:
@@ -201,7 +229,7 @@ def kept_of(sampler: Sampler[Any], state: Any) -> Kept | None:
     Raises:
         PluginError: it is no `Kept` of tensors with a row for each chain.
     """
-    if not isinstance(sampler, Keeping):
+    if not is_keeping(sampler):
         return None
     kept: object = sampler.keep(state)
     if not isinstance(kept, Kept):

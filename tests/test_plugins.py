@@ -129,6 +129,18 @@ BROKEN = {
         SAMPLER.replace("@attrs.frozen\nclass Stay", "class Stay"),
         f"{STAY} it is not an attrs class; decorate it with @attrs.frozen",
     ),
+    "a class that can be changed": (
+        SAMPLER.replace("@attrs.frozen\nclass Stay", "@attrs.define\nclass Stay"),
+        f"{STAY} it is not frozen; decorate it with @attrs.frozen",
+    ),
+    "a sampler that keeps and cannot resume": (
+        SAMPLER.replace("    def step", "    def keep(self, state): ...\n\n    def step"),
+        f"{STAY} it has keep and no resume; what keeps something between calls has both",
+    ),
+    "a sampler that resumes and keeps nothing": (
+        SAMPLER.replace("    def step", "    def resume(self, *given): ...\n\n    def step"),
+        f"{STAY} it has resume and no keep; what",
+    ),
     "a class without a name": (
         SAMPLER.replace('name: ClassVar[str] = "stay"', ""),
         f"{STAY} it has no `name: ClassVar[str]`",
@@ -176,6 +188,16 @@ def test_wrong_argument_is_named(install: Install):
     (problem,) = registry().problems
     assert "hook 'samplers'" in problem
     assert "{'speed'}" in problem
+
+
+def test_a_class_may_be_frozen_by_any_way_of_attrs(install: Install):
+    ways = ("@attrs.define(frozen=True)", "@attrs.frozen(slots=False)", "@attrs.frozen(eq=False)")
+    for number, way in enumerate(ways):
+        code = SAMPLER.replace("@attrs.frozen\nclass Stay", f"{way}\nclass Stay")
+        code = code.replace('"stay"', f'"stay-{number}"').replace("patience", "keep")
+        install(f"fake-frozen-{number}", code)
+        assert supplied(registry(), f"fake-frozen-{number}") == [f"stay-{number}"]
+    assert registry().problems == ()
 
 
 def test_postponed_annotations_are_understood(install: Install):

@@ -263,6 +263,15 @@ def test_what_a_sampler_tells_and_keeps_is_looked_at(method: str, given, said: s
         walk_chains(sampler, TARGET, torch.zeros(2, 3), 1, rng)
 
 
+@pytest.mark.parametrize("missing", ["keep", "resume"])
+def test_a_sampler_that_half_keeps_is_refused(missing: str, rng):
+    """What it has tuned would be lost without a word."""
+    sampler = Wrong("none", "nothing")
+    setattr(sampler, missing, None)
+    with pytest.raises(PluginError, match=f"the sampler wrong cannot be used: .* no {missing};"):
+        walk_chains(sampler, TARGET, torch.zeros(2, 3), 1, rng)
+
+
 def test_a_class_in_the_place_of_a_sampler_is_refused(rng):
     with pytest.raises(TypeError, match=r"the class Langevin; it must be an instance, Langevin\("):
         sample_chains(Langevin, TARGET, torch.zeros(2, 3), 1, rng)

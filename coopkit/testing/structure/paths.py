@@ -6,8 +6,8 @@ from typing import Any
 import attrs
 import torch
 
-from coopkit.interfaces import Keeping, Kept, Sampler
-from coopkit.sampling import is_fused, run_chains, step_chains
+from coopkit.interfaces import Kept, Sampler
+from coopkit.sampling import half_kept, is_fused, is_keeping, run_chains, step_chains
 from coopkit.targets import MaskedTarget
 from coopkit.testing.structure.properties import close, demand, same
 from coopkit.testing.structure.scenes import Scene
@@ -74,7 +74,7 @@ def masked(sampler: Sampler[Any], scene: Scene) -> None:
 
 def kept(sampler: Sampler[Any], scene: Scene) -> None:
     """What is kept goes with its chains, and where nothing was kept, resuming is starting."""
-    assert isinstance(sampler, Keeping)
+    assert is_keeping(sampler)
     target, start = scene.target, scene.start
     chains = list(range(len(start)))
     with scene.noise_of(chains, start):
@@ -107,7 +107,7 @@ def kept(sampler: Sampler[Any], scene: Scene) -> None:
 
 def keeps(sampler: Sampler[Any]) -> str:
     """Let a check apply to samplers that keep something between calls."""
-    return "" if isinstance(sampler, Keeping) else "it keeps nothing between calls"
+    return "" if half_kept(sampler) or is_keeping(sampler) else "it keeps nothing between calls"
 
 
 def fused(sampler: Sampler[Any], scene: Scene) -> None:

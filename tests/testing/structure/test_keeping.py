@@ -7,6 +7,7 @@ from reference_samplers import RIGHT, normal_like
 from torch import Tensor
 
 from coopkit.builtin.langevin import Langevin
+from coopkit.errors import PluginError
 from coopkit.interfaces import Kept
 from coopkit.targets import squared_norm
 from coopkit.testing.checks import CHECKS
@@ -179,6 +180,21 @@ def test_new_chains_have_nothing_but_what_was_tuned():
 def test_the_rules_are_for_samplers_that_offer_something(sampler):
     assert conduct.reports(sampler) == "it tells no figures of its own"
     assert paths.keeps(sampler) == "it keeps nothing between calls"
+
+
+class Forgetting(Persistent):
+    """Keeps what it never takes up again."""
+
+    resume = None
+
+    def init(self, target, position):
+        return Moving(position.clone(), torch.zeros_like(position))
+
+
+def test_a_sampler_that_half_keeps_is_told():
+    assert paths.keeps(Forgetting()) == ""
+    with pytest.raises(PluginError, match="persistent cannot be used: it has keep and no resume"):
+        attempt(paths.kept, Forgetting(), companies())
 
 
 def test_the_checks_apply_to_those_that_do():
