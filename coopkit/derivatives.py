@@ -1,7 +1,7 @@
 """Functions of a batch, and their derivatives with respect to it."""
 
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeGuard, runtime_checkable
 
 import attrs
 import torch
@@ -34,9 +34,28 @@ def leaf(x: Tensor) -> Tensor:
     return (x.clone() if x.is_inference() else x).requires_grad_()
 
 
+def each_chain(values: Tensor, x: Tensor) -> Tensor:
+    """Return values that are one for each row of x; others would broadcast against such.
+
+    Raises:
+        ValueError: they have another shape.
+    """
+    if values.shape != x.shape[:1]:
+        raise ValueError(
+            f"f, or log p, gives shape {tuple(values.shape)} for {len(x)} chains; it must give "
+            f"{(len(x),)}, one number for each"
+        )
+    return values
+
+
+def knows_gradients(f: Callable[[Tensor], Tensor]) -> TypeGuard[Differentiated]:
+    """Whether f is `Differentiated`: as isinstance says, in a hundredth of its time."""
+    return hasattr(f, "gradient") and hasattr(f, "pull")
+
+
 def gradient(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Return ∂ Σ f(x) / ∂x, detached; by autograd unless f knows it."""
-    if isinstance(f, Differentiated):
+    if knows_gradients(f):
         return f.gradient(x)
     with torch.inference_mode(False), torch.enable_grad():
         x = leaf(x)
@@ -48,7 +67,7 @@ def pull(
     f: Callable[[Tensor], Tensor], x: Tensor, toward: Callable[..., Tensor], *along: Tensor
 ) -> Tensor:
     """Return p · ∂f/∂x for p = toward(f(x), *along), detached; by autograd unless f knows it."""
-    if isinstance(f, Differentiated):
+    if knows_gradients(f):
         return f.pull(x, toward, *along)
     with torch.inference_mode(False), torch.enable_grad():
         x = leaf(x)
@@ -96,10 +115,13 @@ def value_and_pull(
     """Return of_value(f(x), *along), (chains,), and p · ∂f/∂x for p = toward(f(x), *along).
 
     A function that is evaluated in chunks may fill the last one up with copies of the last chain.
+
+    Raises:
+        ValueError: of_value does not give one number for each row of x.
     """
     if isinstance(f, Mixed):
         with torch.no_grad():
-            return of_value(f(x), *along), pull(f, x, toward, *along)
+            return each_chain(of_value(f(x), *along), x), pull(f, x, toward, *along)
     seen: list[Tensor] = []
 
     def note(value: Tensor, *along: Tensor) -> Tensor:
@@ -107,4 +129,5 @@ def value_and_pull(
         return toward(value, *along)
 
     slope = pull(f, x, note, *along)
-    return torch.cat(seen)[: len(x)], slope
+    values = torch.cat(seen)[: len(x)] if knows_gradients(f) else seen[0]
+    return each_chain(values, x), slope

@@ -11,15 +11,21 @@ from typing import Any
 import attrs
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import parametrize
 from torch.optim import Optimizer
 
-from coopkit.derivatives import Function
+from coopkit.derivatives import Function, each_chain
 from coopkit.interfaces import Kept, Sampler, Shape
+from coopkit.measures import gradient_norm
 from coopkit.sampling import walk_chains
-from coopkit.targets import Freeze, InferenceTarget, RevisionTarget, frozen, squared_norm
+from coopkit.targets import (
+    Freeze,
+    InferenceTarget,
+    RevisionTarget,
+    frozen,
+    joins_batch,
+    squared_norm,
+)
 
 Backward = Callable[[Tensor], object]
 """Accumulates the gradients of a scalar; under mixed precision the engine's own."""
@@ -110,7 +116,12 @@ def generate(
         chains: how many to draw.
         noise_std: σ ≥ 0, in the units of the signal; 0 gives g(X̂) itself.
         rng: on the device of the generator.
+
+    Raises:
+        ValueError: σ is no number ≥ 0.
     """
+    if not noise_std >= 0:
+        raise ValueError(f"noise_std must be >= 0: {noise_std}")
     latents = torch.randn((chains, *latent_shape), generator=rng, device=rng.device)
     with torch.no_grad():
         drawn = frozen(generator)(latents)
@@ -133,12 +144,17 @@ def revise(
 
     Args:
         descriptor: f, from signals to (chains,); a function is taken as it is.
-        reference_std: s, in the units of the signal.
+        reference_std: s > 0, in the units of the signal; infinity leaves the reference out.
         sampler: any sampler; the paper's is Langevin dynamics.
         initial: Ŷ of S1, or the persistent chains of Algorithm 1.
         steps: l_D; at 0 the signals come back as they are.
         rng: on the device of the signals.
         kept: what the sampler kept of an earlier call.
+
+    Raises:
+        ValueError: s is no number > 0, or f does not give one number for each signal.
+        TypeError: `sampler` is a class.
+        PluginError: one of the sampler's methods gives what it must not.
     """
     target = RevisionTarget(frozen(descriptor), reference_std)
     walk = walk_chains(sampler, target, initial, steps, rng, kept)
@@ -159,13 +175,16 @@ def infer(
 
     Args:
         generator: g, from latents to signals; a function is taken as it is.
-        noise_std: σ, in the units of the signal.
+        noise_std: σ > 0, in the units of the signal.
         sampler: any sampler; the paper's is Langevin dynamics.
         latents: where the chains start, X̂ or the persistent latents of Algorithm 2.
         signals: Y, one for each latent.
         steps: l_G; at 0 the latents come back as they are.
         rng: on the device of the latents.
         kept: what the sampler kept of an earlier call.
+
+    Raises:
+        ValueError: σ is no number > 0, or there are not as many latents as signals.
     """
     target = InferenceTarget(frozen(generator), signals, noise_std)
     walk = walk_chains(sampler, target, latents, steps, rng, kept)
@@ -205,7 +224,7 @@ def shift_density(
             −f, and s² in the penalty is 1.
 
     Raises:
-        ValueError: γ is no number ≥ 0, or s is needed and not given.
+        ValueError: γ is no number ≥ 0, s is needed and not given, or f is not one for each signal.
     """
     if not score_penalty >= 0:
         raise ValueError(f"score_penalty must be >= 0: {score_penalty}")
@@ -217,7 +236,7 @@ def shift_density(
     signals, *others = (part.detach().clone() for part in parts)
     signals.requires_grad_(score_penalty > 0)
     with parametrize.cached():
-        f = torch.cat([descriptor(part) for part in (signals, *others)])
+        f = torch.cat([each_chain(descriptor(part), part) for part in (signals, *others)])
     f_observed, f_revised = f[:count].mean(), f[count:].mean()
     loss, penalty = f_revised - f_observed, None
     if reference_std is not None and score_penalty > 0:
@@ -254,11 +273,16 @@ def reconstruct(
         optimizer: of the generator's parameters.
         latents: X_i, (chains, ...).
         signals: Ỹ_i or Y_i, one for each latent.
-        noise_std: σ, in the units of the signal.
+        noise_std: σ > 0, in the units of the signal.
         updates: how many updates on the same pairs, 0 or more.
         backward: how to accumulate gradients.
         freeze: turns the generator into a function of the latents alone, for S3.
+
+    Raises:
+        ValueError: σ is no number > 0.
     """
+    if not noise_std > 0:
+        raise ValueError(f"noise_std must be > 0: {noise_std}")
     norms: list[Tensor] = []
     latents, signals = latents.detach(), signals.detach()
     for _ in range(updates):
@@ -270,20 +294,3 @@ def reconstruct(
     with torch.no_grad():
         reconstructed = freeze(generator)(latents)
     return Reconstruction(reconstructed, norms[0] if norms else torch.zeros(()))
-
-
-def joins_batch(network: nn.Module) -> bool:
-    """Whether a network must see a batch in one pass: for its statistics, or its processes."""
-    joining = (_BatchNorm, DistributedDataParallel)
-    return any(isinstance(module, joining) for module in network.modules())
-
-
-def gradient_norm(optimizer: Optimizer) -> Tensor:
-    """Return ‖·‖ of all gradients that an optimiser is about to use, a scalar tensor."""
-    gradients = [
-        parameter.grad
-        for group in optimizer.param_groups
-        for parameter in group["params"]
-        if parameter.grad is not None
-    ]
-    return torch.nn.utils.get_total_norm(gradients)

@@ -13,8 +13,18 @@ from attrs.validators import gt
 from einops import reduce
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parallel import DistributedDataParallel
 
-from coopkit.derivatives import Function, Mixed, gradient, pull, value_and_pull
+from coopkit.derivatives import (
+    Function,
+    Mixed,
+    each_chain,
+    gradient,
+    knows_gradients,
+    pull,
+    value_and_pull,
+)
 from coopkit.interfaces import Target
 from coopkit.precision import finest, total_of_squares
 
@@ -38,6 +48,12 @@ def evaluating(network: nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
+
+
+def joins_batch(network: nn.Module) -> bool:
+    """Whether a network must see a batch in one pass: for its statistics, or its processes."""
+    joining = (_BatchNorm, DistributedDataParallel)
+    return any(isinstance(module, joining) for module in network.modules())
 
 
 def frozen(network: nn.Module | Function, dtype: torch.dtype | None = None) -> Function:
@@ -94,16 +110,33 @@ class RevisionTarget(Target):
     reference_std: float = attrs.field(validator=gt(0))
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """Return −E(Y) of equation (25), (chains,)."""
-        return self.f(x) - total_of_squares(x) / (2 * self.reference_std**2)
+        """Return −E(Y) of equation (25), (chains,).
+
+        Raises:
+            ValueError: f does not give one number for each chain.
+        """
+        return self.of_each(x) - total_of_squares(x) / (2 * self.reference_std**2)
 
     def score(self, x: Tensor) -> Tensor:
-        """Return ∂f/∂Y − Y/s², the bracket of equation (6) with its sign turned."""
+        """Return ∂f/∂Y − Y/s², the bracket of equation (6) with its sign turned.
+
+        Raises:
+            ValueError: f does not give one number for each chain.
+        """
         x = x.detach()
-        return torch.sub(gradient(self.f, x), x, alpha=self.reference_std**-2)
+        f = self.f if knows_gradients(self.f) else self.of_each
+        return torch.sub(gradient(f, x), x, alpha=self.reference_std**-2)
+
+    def of_each(self, x: Tensor) -> Tensor:
+        """Return f(Y), (chains,)."""
+        return each_chain(self.f(x), x)
 
     def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return −E(Y) and ∂f/∂Y − Y/s² from one pass through f."""
+        """Return −E(Y) and ∂f/∂Y − Y/s² from one pass through f.
+
+        Raises:
+            ValueError: f does not give one number for each chain.
+        """
         x = x.detach()
         f, slope = value_and_pull(self.f, x, torch.ones_like, lambda value: value)
         log_prob = f - total_of_squares(x) / (2 * self.reference_std**2)

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from coopkit.builtin import TextureDescriptor
 from coopkit.builtin.langevin import Langevin
-from coopkit.steps import generate, gradient_norm, infer, reconstruct, revise, shift_density
+from coopkit.measures import gradient_norm
+from coopkit.steps import generate, infer, reconstruct, revise, shift_density
 
 sizes = st.integers(1, 7)
 seeds = st.integers(0, 2**32)
@@ -321,6 +322,40 @@ def test_a_penalty_that_cannot_be_is_refused(given, complaint, seed):
     with pytest.raises(ValueError, match=complaint):
         shift_density(f, plain_descent(f), y, y, **given)
     assert torch.equal(f.weight, before)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 1.0])
+def test_a_descriptor_that_gives_a_column_is_refused(gamma, rng):
+    """Without its nn.Flatten(0); against (n,) its f would broadcast to (n, n)."""
+    f, y = nn.Linear(3, 1), torch.randn(4, 3)
+    before = f.weight.detach().clone()
+    said = r"shape \({0}, 1\) for {0} chains; it must give \({0},\), one number for each"
+    with pytest.raises(ValueError, match=said.format(4 if gamma else 9)):
+        shift_density(
+            f, plain_descent(f), y, torch.randn(5, 3), score_penalty=gamma, reference_std=1.0
+        )
+    assert torch.equal(f.weight, before)
+    with pytest.raises(ValueError, match=said.format(4)):
+        revise(f, 1.0, Langevin(), y, 2, rng)
+
+
+@pytest.mark.parametrize("sigma", [0.0, -0.3, math.nan])
+def test_noise_that_cannot_be_is_refused(sigma, rng):
+    """σ = 0 would make every weight of g NaN."""
+    g, x, y = nn.Linear(2, 3), torch.randn(4, 2), torch.randn(4, 3)
+    before = g.weight.detach().clone()
+    for updates in (0, 1):
+        with pytest.raises(ValueError, match=f"noise_std must be > 0: {sigma}"):
+            reconstruct(g, plain_descent(g), x, y, sigma, updates)
+    for steps in (0, 1):
+        with pytest.raises(ValueError, match=f"'noise_std' must be > 0: {sigma}"):
+            infer(g, sigma, Langevin(), x, y, steps, rng)
+    if sigma == 0:
+        assert generate(g, (2,), 4, sigma, rng).initial.isfinite().all()
+    else:
+        with pytest.raises(ValueError, match=f"noise_std must be >= 0: {sigma}"):
+            generate(g, (2,), 4, sigma, rng)
+    assert torch.equal(g.weight, before)
 
 
 def ascent_by_hand(a: Tensor, c: Tensor, x: Tensor, y: Tensor, sigma: float) -> tuple[Tensor, ...]:

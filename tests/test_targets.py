@@ -1,5 +1,7 @@
 """Targets against closed forms, wrappers, frozen networks, and chains that must not meet."""
 
+import re
+
 import attrs
 import pytest
 import torch
@@ -93,6 +95,16 @@ def test_an_infinite_reference_std_leaves_the_reference_out(seed):
     target = RevisionTarget(lambda y: y @ w, float("inf"))
     torch.testing.assert_close(target.log_prob(y), y @ w)
     torch.testing.assert_close(target.score(y), w.expand(4, 3))
+
+
+@pytest.mark.parametrize("shape", [(4, 1), (), (4, 3), (1,), (8,)])
+@pytest.mark.parametrize("ask", ["log_prob", "score", "log_prob_and_score", "energy"])
+def test_an_f_that_is_not_one_number_for_each_chain_is_refused(ask, shape, seed):
+    """A column would broadcast to (chains, chains), without a word."""
+    target = RevisionTarget(lambda y: y.sum() * torch.ones(shape), 0.5)
+    said = f"gives shape {shape} for 4 chains; it must give (4,), one number for each"
+    with pytest.raises(ValueError, match=re.escape(said)):
+        getattr(target, ask)(torch.randn(4, 3))
 
 
 def test_inference_is_equation_10(seed):

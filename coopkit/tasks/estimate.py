@@ -19,8 +19,7 @@ from coopkit.interfaces import Shape
 from coopkit.recipes import Recipe
 from coopkit.recipes.sections import Network
 from coopkit.statistics.components import fitting_bytes
-from coopkit.steps import joins_batch
-from coopkit.targets import evaluating
+from coopkit.targets import evaluating, joins_batch
 
 aten = torch.ops.aten
 
