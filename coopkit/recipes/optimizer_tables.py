@@ -6,14 +6,8 @@ from typing import Any
 from coopkit.conversion import TableProblems, quoted, refuse
 from coopkit.interfaces import Schedule
 from coopkit.optimizers import Capped, OptimizerTable, TorchOptimizer
-from coopkit.recipes.tables import (
-    Raw,
-    Scheduled,
-    is_schedule,
-    numbers_along,
-    structure_schedule,
-    structure_scheduled,
-)
+from coopkit.recipes.scheduling import Scheduled, is_schedule, numbers_along
+from coopkit.recipes.tables import Raw, structure_schedule, structure_scheduled
 
 
 def structure_optimizer(raw: Any, iterations: int) -> Scheduled[OptimizerTable]:

@@ -16,6 +16,7 @@ from coopkit.errors import RecipeError, did_you_mean
 from coopkit.iterations import Settings
 from coopkit.optimizers import Capped
 from coopkit.recipes.overrides import apply_overrides
+from coopkit.recipes.scheduling import Scheduled
 from coopkit.recipes.sections import (
     Chain,
     DraftTable,
@@ -28,7 +29,7 @@ from coopkit.recipes.sections import (
     resolve,
     structure_section,
 )
-from coopkit.recipes.tables import Parts, Raw, Scheduled, check_writable
+from coopkit.recipes.tables import Parts, Raw, check_writable
 
 AlgorithmName = Literal["descriptor", "generator", "cooperative"]
 

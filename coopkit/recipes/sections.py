@@ -14,14 +14,8 @@ from coopkit.interfaces import Sampler
 from coopkit.optimizers import Capped, OptimizerTable, TorchOptimizer
 from coopkit.plugins import RESERVED
 from coopkit.recipes.optimizer_tables import structure_optimizer
-from coopkit.recipes.tables import (
-    Parts,
-    Raw,
-    Scheduled,
-    find_class,
-    structure,
-    structure_scheduled,
-)
+from coopkit.recipes.scheduling import Scheduled
+from coopkit.recipes.tables import Parts, Raw, find_class, structure, structure_scheduled
 
 Latents = Literal["prior", "components"]
 

@@ -4,10 +4,8 @@ cattrs converts the values; what is here adds what it leaves out: no silent conv
 of every field rather than of the first that fails, schedules in place of numbers, and paths.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain
-from math import isfinite
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import attrs
 from cattrs import BaseValidationError
@@ -24,14 +22,11 @@ from coopkit.conversion import (
 )
 from coopkit.errors import PluginError, did_you_mean
 from coopkit.interfaces import Schedule
-from coopkit.optimizers import TorchOptimizer
 from coopkit.plugins import registry
+from coopkit.recipes.scheduling import Scheduled, is_schedule, moments, numbers_along
 
 T = TypeVar("T")
 Raw = Mapping[str, Any]
-
-EVERY = 50_000
-"""Iterations of a run of which each is checked where numbers follow schedules."""
 
 
 class Parts:
@@ -63,40 +58,6 @@ class Parts:
         if self.problems:
             raise TableProblems(self.problems)
         return self.made
-
-
-@attrs.frozen
-class Scheduled(Generic[T]):
-    """A table of a recipe some of whose numbers may follow schedules.
-
-    Attributes:
-        table: its values at learning iteration 0.
-        schedules: the schedules of the fields that have one.
-    """
-
-    table: T
-    schedules: Mapping[str, Schedule] = attrs.field(factory=dict)
-
-    def at(self, t: int) -> T:
-        """Return the table at learning iteration t."""
-        if not self.schedules:
-            return self.table
-        return change(self.table, values_at(self.table, self.schedules, t))
-
-
-def change(table: T, values: Mapping[str, Any]) -> T:
-    """Return a table with other values; a torch optimiser's are among its arguments."""
-    if isinstance(table, TorchOptimizer):
-        return attrs.evolve(table, arguments={**table.arguments, **values})
-    return attrs.evolve(table, **values)  # type: ignore[misc]
-
-
-def values_at(table: object, schedules: Mapping[str, Schedule], t: int) -> dict[str, float]:
-    """Return the values of schedules at t, rounded where the field is a whole number."""
-    fields = attrs.fields_dict(type(table))  # type: ignore[arg-type]
-    whole = {name for name, field in fields.items() if field.type is int}
-    values = {key: schedule.value(t) for key, schedule in schedules.items()}
-    return {key: round(value) if key in whole else value for key, value in values.items()}
 
 
 def structure(cls: type[T], raw: Raw, besides: Sequence[str] = ()) -> T:
@@ -153,24 +114,38 @@ def structure_scheduled(
             problems.append((name, str(refuse(raw[name], field.type))))
     if problems:
         raise TableProblems(problems)
+    return check_together(Scheduled(made(cls, values), schedules), iterations or 1)
+
+
+def made(cls: type[T], values: Raw) -> T:
+    """Return the table of a class with these values, each of which is right by itself.
+
+    Raises:
+        TableProblems: the class does not take them together, or refuses a default of its own.
+    """
     try:
-        return check_together(Scheduled(cls(**values), schedules), iterations or 1)
-    except ValueError as error:
-        raise TableProblems([("", str(error))]) from error
+        return cls(**values)
+    except (ValueError, TypeError) as error:
+        said = str(error.args[0] if error.args else error)
+        for name in attrs.fields_dict(cls).keys() - values.keys():  # type: ignore[arg-type]
+            if (short := without_name(said, name)) != said:
+                raise TableProblems([(name, f"is left out, and its default {short}")]) from error
+        raise TableProblems([("", said)]) from error
 
 
 def check_together(scheduled: Scheduled[T], iterations: int) -> Scheduled[T]:
     """Check the numbers of a table that follow schedules against the others, and return it.
 
     Raises:
-        ValueError: the class does not take those of some iteration together.
+        TableProblems: the class does not take those of some iteration together.
     """
     if scheduled.schedules and hasattr(scheduled.table, "__attrs_post_init__"):
         for t in moments(iterations):
             try:
                 scheduled.at(t)
             except ValueError as error:
-                raise ValueError(f"at iteration {t} of its schedules: {error}") from error
+                said = f"at iteration {t} of its schedules: {error}"
+                raise TableProblems([("", said)]) from error
     return scheduled
 
 
@@ -182,11 +157,6 @@ def check_writable(tables: Raw) -> None:
     """
     if problems := list(unwritable(tables)):
         raise TableProblems(problems)
-
-
-def is_schedule(value: object) -> bool:
-    """Whether a value of a recipe is a schedule's table."""
-    return isinstance(value, Mapping) and "schedule" in value
 
 
 def structure_schedule(annotation: Any, raw: Raw, iterations: int | None) -> Schedule:
@@ -219,34 +189,6 @@ def check_schedule(field: "attrs.Attribute[Any]", schedule: Schedule, iterations
     return number(schedule.value(0))
 
 
-def moments(iterations: int) -> Iterator[int]:
-    """Yield the iterations at which schedules are checked, among them the first and the last.
-
-    They are all of a run of up to EVERY; of a longer one the first EVERY, and then about as many
-    at equal distances.
-    """
-    first = min(EVERY, iterations)
-    return chain(range(first), range(first, iterations, iterations // first), (iterations - 1,))
-
-
-def numbers_along(schedule: Schedule, iterations: int) -> Iterator[tuple[int, float]]:
-    """Yield the iterations at which a schedule is checked, and its numbers there.
-
-    Raises:
-        ValueError: the schedule has no finite number at one of them.
-    """
-    for t in moments(iterations):
-        try:
-            value = schedule.value(t)
-            finite = isfinite(value)
-        except (ArithmeticError, TypeError) as error:
-            why = error.args[-1] if error.args else type(error).__name__
-            raise ValueError(f"has no value at iteration {t} of its schedule: {why}") from error
-        if not finite:
-            raise ValueError(f"at iteration {t} of its schedule: must be finite: {value}")
-        yield t, value
-
-
 def check_field(field: "attrs.Attribute[Any]", value: T) -> T:
     """Run a field's validator on a value and return it.
 
@@ -258,8 +200,16 @@ def check_field(field: "attrs.Attribute[Any]", value: T) -> T:
             field.validator(None, field, value)
         except (ValueError, TypeError) as error:
             said = str(error.args[0]) if error.args else f"cannot be {shorten(repr(value), 100)}"
-            raise ValueError(said.replace(f"'{field.name}' ", "", 1)) from error
+            raise ValueError(without_name(said, field.name)) from error
     return value
+
+
+def without_name(said: str, name: str) -> str:
+    """Return what a validator said without the name of its field, which the path has already."""
+    for opening, left in ((f"'{name}' ", ""), (f"Length of '{name}' ", "length ")):
+        if said.startswith(opening):
+            return left + said.removeprefix(opening)
+    return said
 
 
 def find_class(kind: str, raw: Raw, default: str | None = None) -> type[Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from coopkit.checkpoint import CHECKPOINTS, list_checkpoints
 from coopkit.errors import RunError
 from coopkit.folder import ENVIRONMENT_FILE, FAST_FILE, START
-from coopkit.recipes.tables import values_at
+from coopkit.recipes.scheduling import values_at
 from coopkit.tasks.trained import run_recipe
 from coopkit.watchers.files import read_metrics
 

@@ -2,7 +2,7 @@ from typing import Any, Literal
 
 import attrs
 import pytest
-from attrs.validators import ge
+from attrs.validators import deep_iterable, ge, gt, instance_of, min_len
 
 from coopkit.conversion import TableProblems
 from coopkit.recipes.tables import structure, structure_scheduled
@@ -20,6 +20,9 @@ class Outer:
     flag: bool = False
     choice: Literal["left", "right"] = "left"
     sizes: tuple[int, ...] = ()
+    filters: tuple[int, ...] = attrs.field(
+        default=(1,), validator=[min_len(1), deep_iterable(ge(1))]
+    )
     pair: tuple[int, float] = (1, 1.0)
     either: int | Literal["auto"] = "auto"
     maybe: float | None = None
@@ -46,6 +49,8 @@ def problems_of(raw: dict[str, Any]) -> list[tuple[str, str]]:
         ("choice", "rigth", "must be 'left' or 'right', not 'rigth'; did you mean 'right'?"),
         ("sizes", 3, "must be a list, each entry a whole number, not 3"),
         ("sizes", [1, "2"], "must be a list, each entry a whole number, not [1, '2']"),
+        ("filters", [], "length must be >= 1: 0"),
+        ("filters", [2, 0], "must be >= 1: 0"),
         ("pair", [1], "must be a list of a whole number and a number, not [1]"),
         ("either", "never", "must be a whole number, or 'auto', not 'never'"),
         ("maybe", "x", "must be a number, not 'x'"),
@@ -120,6 +125,52 @@ def test_wrong_schedule(key: str, schedule: object, path: str, sentence: str):
     ((where, said),) = problems_of({key: schedule})
     assert where == path
     assert sentence in said
+
+
+@attrs.frozen(kw_only=True)
+class Failing:
+    """A schedule of a plugin whose value cannot be had."""
+
+    name = "failing"
+
+    kind: str
+
+    def value(self, t: int) -> float:
+        if t == 3:
+            raise {"index": IndexError, "key": KeyError, "log": ValueError}[self.kind]("so it is")
+        return 1.0
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"), [("index", "IndexError"), ("key", "KeyError"), ("log", "ValueError")]
+)
+def test_a_schedule_that_fails_is_a_problem_with_its_place(kind, error, monkeypatch):
+    monkeypatch.setattr("coopkit.recipes.tables.find_class", lambda *_: Failing)
+    said = f"has no value at iteration 3 of its schedule: {error}: so it is"
+    assert problems_of({"number": {"schedule": "failing", "kind": kind}}) == [("number", said)]
+
+
+@attrs.frozen(kw_only=True)
+class Refused:
+    """Tables whose defaults their own validators refuse."""
+
+    std: float = attrs.field(default=float("nan"), validator=gt(0))
+    count: int = attrs.field(default="many", validator=instance_of(int))
+
+
+@pytest.mark.parametrize(
+    ("raw", "name", "said"),
+    [
+        ({"count": 1}, "std", "is left out, and its default must be > 0: nan"),
+        ({"std": 1.0}, "count", "is left out, and its default must be <class 'int'>"),
+    ],
+)
+def test_a_default_that_its_validator_refuses_is_named(raw, name, said):
+    with pytest.raises(TableProblems) as caught:
+        structure(Refused, raw)
+    ((where, sentence),) = caught.value.items
+    assert where == name
+    assert sentence.startswith(said)
 
 
 def test_table_of_the_whole_run_has_no_schedules():
