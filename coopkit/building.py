@@ -28,7 +28,16 @@ from coopkit.recipes.sections import Network
 from coopkit.starting import unexpanded
 from coopkit.statistics.components import component_latents
 from coopkit.streams import seeded, stream_seed
-from coopkit.targets import evaluating, frozen
+from coopkit.targets import frozen
+from coopkit.trials import (
+    build_module,
+    check_float64,
+    check_second_derivative,
+    latent_shape_of,
+    origin,
+    std_of,
+    try_values,
+)
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -113,12 +122,9 @@ def build_network(recipe: Recipe, kind: str, shape: Shape) -> nn.Module:
     """
     architecture = getattr(recipe, kind).architecture
     with seeded(stream_seed(recipe.seed, f"{kind} weights")):
-        try:
-            network: nn.Module = architecture.build(shape).train()
-        except ValueError as error:
-            raise RecipeError("recipe", [f"{kind} cannot be built: {error}"]) from error
+        network = build_module(architecture, kind, shape).train()
     if getattr(recipe, kind).start:
-        return unexpanded(network, math.prod(architecture.latent_shape(shape)))
+        return unexpanded(network, math.prod(latent_shape_of(architecture, shape)))
     return network
 
 
@@ -155,13 +161,15 @@ def build_learner(
     """Build one network and its optimiser, and place them.
 
     Raises:
-        RecipeError: the architecture does not fit the signals, or the optimiser the network.
+        RecipeError: the architecture does not fit the signals, or the optimiser the network; or
+            what it gives is no network that can learn.
     """
     table: Network = getattr(recipe, kind)
     network = build_network(recipe, kind, shape)
     descriptor = kind == "descriptor"
-    entry = shape if descriptor else table.architecture.latent_shape(shape)
-    check_values(network, kind, entry, () if descriptor else shape)
+    std = std_of(table.architecture, kind)
+    entry = shape if descriptor else latent_shape_of(table.architecture, shape)
+    try_values(network, origin(table.architecture, kind), entry, () if descriptor else shape)
     exact = recipe.run.log_prob == "float64"
     if exact:
         check_float64(network, kind, entry)
@@ -179,37 +187,9 @@ def build_learner(
             order_weights(network.to(accelerator.device), x, preparation.choices)
     precise = None if accelerator.mixed_precision == "no" else Uncast(network)
     trained, optimizer = accelerator.prepare(network, plain)
-    std = table.architecture.reference_std if descriptor else table.architecture.noise_std
     backward = backward_through(accelerator, optimizer)
     freeze = preparation or frozen
     return Learner(network, optimizer, std, trained, backward, freeze, precise, exact)
-
-
-def check_values(network: nn.Module, kind: str, entry: Shape, value: Shape) -> None:
-    """Refuse a network whose values have another shape than one f, or one signal, of each chain.
-
-    Raises:
-        RecipeError: saying which shape they have and which they should have.
-    """
-    with torch.no_grad():
-        found = tuple(frozen(network)(torch.zeros(2, *entry)).shape)
-    if found != (2, *value):
-        problem = f"{kind}.architecture gives {found} for two chains; it must give {(2, *value)}"
-        raise RecipeError("recipe", [problem])
-
-
-def check_float64(network: nn.Module, kind: str, entry: Shape) -> None:
-    """Refuse a network whose layers cannot compute in float64.
-
-    Raises:
-        RecipeError: saying what torch says.
-    """
-    try:
-        with torch.no_grad():
-            frozen(network, torch.float64)(torch.zeros(1, *entry))
-    except RuntimeError as error:
-        problem = f'run.log_prob "float64" is not for this {kind}: {error}'
-        raise RecipeError("recipe", [problem]) from error
 
 
 def is_penalized(recipe: Recipe) -> bool:
@@ -217,24 +197,6 @@ def is_penalized(recipe: Recipe) -> bool:
     shift = recipe.shift
     iterations = range(recipe.run.iterations)
     return shift is not None and any(shift.at(t).score_penalty > 0 for t in iterations)
-
-
-def check_second_derivative(network: nn.Module, entry: Shape) -> None:
-    """Refuse a descriptor of which a penalty on the score cannot be learnt.
-
-    Raises:
-        RecipeError: saying what torch says.
-    """
-    try:
-        x = torch.zeros(1, *entry, requires_grad=True)
-        with evaluating(network):
-            (slope,) = torch.autograd.grad(network(x).sum(), x, create_graph=True)
-        learning = [weight for weight in network.parameters() if weight.requires_grad]
-        torch.autograd.grad(slope.square().sum(), learning, allow_unused=True)
-    except RuntimeError as error:
-        reason = str(error).partition("\n")[0]
-        problem = f"shift.score_penalty is not for this descriptor: {reason}"
-        raise RecipeError("recipe", [problem]) from error
 
 
 def backward_through(

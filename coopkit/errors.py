@@ -57,6 +57,13 @@ class DivergedError(CoopkitError):
         super().__init__(f"iteration {iteration}: {quantity} is {value}. {advice}")
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether the memory of a device or of the machine could not be had."""
+    if isinstance(error, MemoryError):
+        return True
+    return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+
+
 def did_you_mean(word: str, known: Sequence[str]) -> str:
     """Say which known word was probably meant, or list them all."""
     close = get_close_matches(word, known, n=1)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from coopkit.building import build_learner, check_values, new_accelerator
+from coopkit.building import build_learner, new_accelerator
 from coopkit.data import load_images
 from coopkit.errors import RecipeError
 from coopkit.iterations import Learner
@@ -62,23 +62,6 @@ def test_processes_that_are_not_joined_are_refused(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(RecipeError, match=r'2 processes were launched; .* run\.device = "cpu"'):
         new_accelerator(Recipe.read(TINY / "cooperative.toml"))
-
-
-@pytest.mark.parametrize(
-    ("kind", "value", "says"),
-    [
-        (
-            "descriptor",
-            (),
-            r"descriptor.architecture gives (2, 3) for two chains; it must give (2,)",
-        ),
-        ("generator", (4,), r"generator.architecture gives (2, 3) for .*; it must give (2, 4)"),
-    ],
-)
-def test_values_of_another_shape_are_refused(kind: str, value: tuple[int, ...], says: str):
-    with pytest.raises(RecipeError, match=says.replace("(", r"\(").replace(")", r"\)")):
-        check_values(torch.nn.Linear(5, 3), kind, (5,), value)
-    check_values(torch.nn.Linear(5, 3), kind, (5,), (3,))
 
 
 def built(monkeypatch: pytest.MonkeyPatch, network: nn.Module, *changes: str) -> Learner:

@@ -16,7 +16,7 @@ from coopkit.cli.evaluating import energy, evaluate
 from coopkit.cli.listings import plugins, recipes
 from coopkit.cli.restoring import complete, inpaint, reconstruct
 from coopkit.cli.training import info, run
-from coopkit.errors import CoopkitError
+from coopkit.errors import CoopkitError, is_out_of_memory
 
 FEWER = "give fewer images at a time"
 FEWER_CHAINS = f"{FEWER}, or ask for a smaller --chains"
@@ -60,13 +60,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         say(f"coopkit: {error.filename or 'a file'} cannot be used: {error.strerror or error}")
         sys.exit(2)
-
-
-def is_out_of_memory(error: MemoryError | RuntimeError) -> bool:
-    """Whether the memory of a device or of the machine could not be had."""
-    if isinstance(error, MemoryError):
-        return True
-    return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
