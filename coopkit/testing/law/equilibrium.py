@@ -27,6 +27,7 @@ from coopkit.testing.law.evidence import (
     normal_bound,
     normality,
     paired_test,
+    unbounded,
     worst,
 )
 from coopkit.testing.law.gaussians import Gaussian, correlated, linear_generator, whitened
@@ -90,19 +91,19 @@ def shrinkage(
     """Return the evidence that halving δ does not shrink the bias as declared."""
     order = capabilities_of(sampler).bias_order
     assert order is not None
-    means, errors = [], []
+    means, errors, values = [], [], []
     for delta, count in ((FINE, steps), (FINE / 2, 4 * steps)):
         each = evolved(sized(sampler, delta * law.scale), temperature=temperature)
         end = walk(each, law.target, start, count, rng)
         functions, names = moments(law.scores(end))
         means.append(functions.mean(0).abs())
         errors.append(functions.std(0) / math.sqrt(len(start)))
+        values.append(functions)
     allowed = 2 ** (0.5 - order)
     z = (means[1] - allowed * means[0]) / torch.hypot(errors[1], allowed * errors[0])
     index = int(z.argmax())
     if not bool(torch.isfinite(z).all()):
-        off = "the chains left the finite numbers; is step_size δ, a length?"
-        return Evidence(math.inf, normal_bound(len(z), level), off)
+        return unbounded(z, names, level, torch.cat(values))
     figure = float(z[index])
     left = float(means[1][index] / means[0][index])
     detail = f"{names[index]}: halving the step size leaves {left:.2f} of the bias"

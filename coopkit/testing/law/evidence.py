@@ -62,14 +62,37 @@ def normal_bound(statistics: int, level: float = LEVEL) -> float:
     return NormalDist().inv_cdf(1 - level / (2 * statistics))
 
 
-def z_test(z: Tensor, names: Sequence[str], level: float = LEVEL) -> Evidence:
-    """Return the evidence of statistics (n,) that are standard normal for a right sampler."""
+def z_test(
+    z: Tensor, names: Sequence[str], level: float = LEVEL, values: Tensor | None = None
+) -> Evidence:
+    """Return the evidence of statistics (n,) that are standard normal for a right sampler.
+
+    Args:
+        z: the statistics.
+        names: what they are called.
+        level: the probability that a right sampler raises an alarm.
+        values: what they were computed from; the statistics themselves if left out.
+    """
     if not bool(torch.isfinite(z).all()):
-        return Evidence(math.inf, normal_bound(len(z), level), "the chains left the finite numbers")
+        return unbounded(z, names, level, z if values is None else values)
     index = int(z.abs().argmax())
     value = float(z[index])
     detail = f"{names[index]} is {value:+.1f} standard errors off"
     return Evidence(abs(value), normal_bound(len(z), level), detail)
+
+
+def unbounded(z: Tensor, names: Sequence[str], level: float, values: Tensor) -> Evidence:
+    """Return the evidence of statistics that are not finite, and which of two reasons they have.
+
+    Either the values of the chains are not finite, or a statistic has none of the spread between
+    the chains that it is divided by.
+    """
+    if bool(torch.isfinite(values).all()):
+        name = names[int((~torch.isfinite(z)).int().argmax())]
+        why = f"{name} is the same for all chains; is the noise drawn for each of them?"
+    else:
+        why = "the chains left the finite numbers; is step_size δ, a length?"
+    return Evidence(math.inf, normal_bound(len(z), level), why)
 
 
 def moments(scores: Tensor) -> tuple[Tensor, list[str]]:
@@ -121,7 +144,7 @@ def normality(scores: Tensor, rng: torch.Generator, level: float = LEVEL) -> Evi
     scores = scores.double().cpu()
     functions, names = moments(scores)
     z = functions.sum(0) / math.sqrt(len(scores))
-    by_moments = z_test(z, names, SHARE_OF_MOMENTS * level)
+    by_moments = z_test(z, names, SHARE_OF_MOMENTS * level, functions)
     if not math.isfinite(by_moments.figure):
         return by_moments
     part = scores[:ENERGY_CHAINS]
@@ -162,7 +185,7 @@ def paired_test(functions: Tensor, names: Sequence[str], level: float = LEVEL) -
     """
     chains = len(functions)
     error = functions.std(0) / math.sqrt(chains)
-    return z_test(functions.mean(0) / error.clamp_min(1e-300), names, level)
+    return z_test(functions.mean(0) / error.clamp_min(1e-300), names, level, functions)
 
 
 def independence(
@@ -198,7 +221,7 @@ def independence(
     if across_steps:
         names.append("variance of the mean of all chains")
         z.append(chi_square_score(chains * increments.mean(1) ** 2))
-    return z_test(torch.stack(z), names, level)
+    return z_test(torch.stack(z), names, level, increments)
 
 
 def student(values: Tensor) -> Tensor:

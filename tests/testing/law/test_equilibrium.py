@@ -8,8 +8,9 @@ from typing import ClassVar
 import attrs
 import pytest
 import torch
+from mutant import undeclared
 from reference_samplers import Hamiltonian, Mala, Underdamped
-from wrong_langevin import wrong
+from wrong_langevin import shared_noise, wrong
 
 from coopkit.builtin.langevin import Langevin, LangevinState
 from coopkit.interfaces import Capabilities, Target
@@ -119,6 +120,13 @@ def test_a_bias_that_stays_is_seen():
     found = run(equilibrium.bias_order(isotropic), AlwaysWarm())
     assert found.against
     assert found.detail.startswith("variance")
+
+
+def test_chains_that_share_their_noise_are_told_from_chains_that_leave():
+    shared = run(equilibrium.bias_order(isotropic), undeclared(wrong(noise=shared_noise)))
+    assert "is the noise drawn for each of them?" in shared.detail
+    flung = undeclared(wrong(settled=lambda self, x: 1e38 * x))
+    assert "left the finite numbers" in run(equilibrium.bias_order(isotropic), flung).detail
 
 
 def test_the_declared_bias_has_its_order():

@@ -91,6 +91,24 @@ def test_z_test_names_the_worst_statistic():
     assert not z_test(torch.tensor([1.0, -2.0]), ["a", "b"]).against
 
 
+def test_what_no_statistic_can_be_made_of_is_told_from_chains_without_spread(rng):
+    """NaN where the chains are not finite, and where all of them are the same."""
+    lost = torch.randn(50, 2, generator=rng)
+    lost[3, 0] = math.inf
+    equal = torch.ones(50, 2)
+    for chains, said in (
+        (lost, "left the finite numbers"),
+        (equal, "a is the same for all chains"),
+    ):
+        found = paired_test(chains, ["a", "b"])
+        assert found.against
+        assert said in found.detail
+    assert "left the finite" in normality(lost, rng).detail
+    assert "left the finite" in independence(lost.repeat(4, 1, 1), False).detail
+    same = torch.randn(4, 1, 1, generator=rng).expand(4, 50, 1)
+    assert "the same for all chains" in independence(same, False).detail
+
+
 FIGURES = st.floats(-9, 9) | st.sampled_from([math.nan, math.inf, -1e6])
 
 
