@@ -71,6 +71,8 @@ class Mistaken(Langevin):
             np.random.rand()  # noqa: NPY002
         elif self.how == "shape":
             return LangevinState(state.position[None])
+        elif self.how == "fewer":
+            return LangevinState(super().step(target, state, rng).position[:-1])
         elif self.how == "start":
             state.position[0] += 1
         elif self.how == "object":
@@ -94,6 +96,7 @@ MISTAKES = [
     (conduct.zero_steps, Mistaken(how="init"), "zero steps change the chains"),
     (conduct.zero_steps, Mistaken(how="shared"), "not a copy"),
     (conduct.kind_kept, Mistaken(how="shape"), "the shape of the chains becomes"),
+    (conduct.kind_kept, Mistaken(how="fewer"), r"the shape of the chains becomes .*\[0\]"),
     (conduct.kind_kept, Cast(), "lower precision"),
     (conduct.inputs_kept, InPlace(), "changes the st"),
     (conduct.inputs_kept, Mistaken(how="start"), "changes the state"),
