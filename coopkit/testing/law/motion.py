@@ -46,6 +46,9 @@ ARRIVAL = 200
 
 ARROW_STEPS = 12
 
+HINT = "a sampler with momentum is no descent at T = 0, and leaves tempered out"
+"""What `descent` says of the samplers that it is not for."""
+
 
 def one_step(make: MakeGaussian) -> Experiment:
     """Compare a step from fixed points x with N(m + A(x − m), C), and measure its two factors."""
@@ -153,7 +156,7 @@ def descent(sampler: Sampler[Any], chains: int, rng: torch.Generator) -> Evidenc
             energy = energy_of(target, state.position)
             rounding = 64 * torch.finfo(energy.dtype).eps * (1 + before.abs() + energy.abs())
             rise = float(((energy - before) / rounding).max())
-            detail = f"step {step} raises an energy by {float((energy - before).max()):.3g}"
+            detail = f"step {step} raises an energy by {float((energy - before).max()):.3g}; {HINT}"
             outcomes.append(Evidence(rise, 1.0, detail))
             before = energy
     return worst(outcomes)

@@ -142,6 +142,13 @@ def test_descent_is_that_of_a_gradient_step_below_two_over_l():
     assert "raises an energy" in found.detail
 
 
+def test_descent_says_that_momentum_has_none():
+    rolling = attrs.make_class("Rolling", {}, (Underdamped,), frozen=True)()
+    found = run(motion.descent, rolling)
+    assert found.against
+    assert "momentum is no descent at T = 0, and leaves tempered out" in found.detail
+
+
 def test_the_lipschitz_constant_of_two_modes_is_four_at_most():
     x = torch.linspace(-6, 6, 4001).double()[:, None].expand(4001, 2)
     law, step = TwoModes(), 1e-5
