@@ -36,7 +36,7 @@ KINDS = ("descriptor", "generator", "sampler", "schedule")
     help="Expect a check to fail; that it passes is a failure then.",
 )
 def check(**asked: Any) -> None:
-    """Prove or refute that the sampler NAME, or module:Class, is right; status 1 if it fails."""
+    """Prove or refute that the sampler NAME, or file.py:Class, is right; status 1 if it fails."""
     from coopkit.testing.terminal import Request
     from coopkit.testing.terminal import check as conforms
 

@@ -4,6 +4,9 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import attrs
@@ -20,23 +23,23 @@ def sampler_class(name: str) -> type[Any]:
     """Return the class of a sampler.
 
     Args:
-        name: as recipes say it, or "module:Class" for one that no plugin supplies; the module may
-            be in the current folder.
+        name: as recipes say it, or for one that no plugin supplies "module:Class", whose module
+            may be in the current folder, or "file.py:Class".
 
     Raises:
         CoopkitError: there is none, or it is no sampler.
     """
-    module_name, colon, class_name = name.partition(":")
+    module_name, colon, class_name = name.rpartition(":")
     if not colon:
         try:
             return registry().find("sampler", name)
         except PluginError as error:
             hint = "a class that no plugin supplies is named by its import path, module:Class"
+            if name.endswith(".py"):
+                hint = f"a class in a file is named by both, {name}:Class"
             raise PluginError(f"{error}\n{hint}") from error
-    if (folder := os.getcwd()) not in sys.path:
-        sys.path.insert(0, folder)
     try:
-        module = import_module(module_name)
+        module = module_named(module_name)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         raise CoopkitError(f"{name}: {module_name!r} cannot be imported: {reason}") from error
@@ -51,6 +54,29 @@ def sampler_class(name: str) -> type[Any]:
         raise CoopkitError(f"{name}: {module_name!r} {error}") from error
     checked: type[Any] = cls
     return checked
+
+
+def module_named(name: str) -> ModuleType:
+    """Return a module, by its name or by the path of its file, which ends in .py.
+
+    Its folder, or the current one, is where the modules are that it imports.
+
+    Raises:
+        Exception: it cannot be imported, for whatever reason.
+    """
+    is_file = name.endswith(".py")
+    folder = str(Path(name).resolve().parent) if is_file else os.getcwd()
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    if not is_file:
+        return import_module(name)
+    spec = spec_from_file_location(f"checked_{Path(name).stem}", name)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 def type_of(value: object) -> type[Any]:

@@ -39,7 +39,7 @@ class Request:
     """What is asked of `coopkit check`.
 
     Attributes:
-        name: of the sampler, or "module:Class".
+        name: of the sampler, "module:Class" or "file.py:Class".
         settings: "key=value" for its fields.
         profile: "quick" or "full".
         seed: of all randomness; None for COOPKIT_SEED, or else a new one.

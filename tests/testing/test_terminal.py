@@ -192,6 +192,8 @@ def test_an_expected_failure_is_none_and_strict(call: Call):
         ("langevin --profile quik", "'quik' is not one of 'quick', 'full'"),
         ("langevin --seed -1", "-1 is not in the range"),
         ("wrong_samplers:NoHalf", "'wrong_samplers' cannot be imported: ModuleNotFoundError"),
+        ("wrong_samplers.py:NoHalf", "'wrong_samplers.py' cannot be imported: FileNotFoundError"),
+        ("wrong_sampler.py", "a class in a file is named by both, wrong_sampler.py:Class"),
         ("wrong_sampler:NoHlf", "'wrong_sampler' has no 'NoHlf'; did you mean 'NoHalf'?"),
         ("wrong_sampler:NoTable", "NoTable as a sampler, but it is not an attrs class"),
         ("wrong_sampler:NoHalf --set stepsize=1", "wrong_sampler:NoHalf: stepsize is no key"),
@@ -202,6 +204,20 @@ def test_a_mistake_of_the_user_is_answered_with_a_sentence(call: Call, command: 
     assert (status, said) == (2, "")
     assert sentence in complaint
     assert "Traceback" not in complaint
+
+
+def test_a_class_in_a_file_is_found_by_the_path(call: Call, tmp_path: Path):
+    """Whatever the folder, and with the modules beside it."""
+    (tmp_path / "beside.py").write_text("WORD = 'by-path'", encoding="utf-8")
+    text = "from beside import WORD\n" + (FOLDER / "wrong_sampler.py").read_text(encoding="utf-8")
+    file = tmp_path / "a-file.py"
+    file.write_text(text.replace('"no-half"', "WORD"), encoding="utf-8")
+    only = (*QUICK, "--seed", "3", "--only", "one-step[isotropic]")
+    status, said, _ = call(f"{file}:NoHalf", *only)
+    assert status == 1
+    assert rows_of(said)["one-step[isotropic]"][-1] == "failed"
+    status, said, _ = call("wrong_sampler.py:NoHalf", *only)
+    assert rows_of(said)["one-step[isotropic]"][-1] == "failed"
 
 
 def test_text_of_the_author_is_no_markup(call: Call):
