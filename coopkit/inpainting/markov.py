@@ -102,37 +102,39 @@ class AbsoluteMean:
         Raises:
             ValueError: see `coopkit.inpainting.holes.checked`.
         """
-        filled = np.empty(fields.shape)
+        filled, keep = np.empty(fields.shape), range(self.burn_in, self.burn_in + self.sweeps)
         for place, (field, hole) in enumerate(zip(fields, holes, strict=True)):
             filled[place] = squared_mean(field, hole)
             if hole.any():
                 beta, edges = self.beta_of(field, hole), Edges.of(hole)
                 for channel in filled[place].reshape(len(field), -1):
-                    channel[edges.places] = self.mean_of(channel.copy(), edges, beta, rng)
+                    channel[edges.places] = chain_mean(channel.copy(), edges, beta, keep, rng)
         return filled
 
     def beta_of(self, field: Field, hole: Hole) -> float:
         """Return the β of one image."""
         return fitted_beta(field, hole) if self.beta is None else self.beta
 
-    def mean_of(
-        self, field: Floats, edges: "Edges", beta: float, rng: np.random.Generator
-    ) -> Floats:
-        """Return the mean of the entries of a hole, in the order of `Edges.places`.
 
-        Args:
-            field: one channel, (entries,), with where the chain starts in the hole; written to.
-            edges: of the hole.
-            beta: in 1 / units of the field.
-            rng: of the draws.
-        """
-        total = np.zeros(len(edges.places))
-        for sweep in range(self.burn_in + self.sweeps):
-            precisions = drawn_precisions(edges.differences(field), beta, rng)
-            mean, field[edges.places] = edges.filled(field, precisions, rng)
-            if sweep >= self.burn_in:
-                total += mean
-        return total / self.sweeps
+def chain_mean(
+    field: Floats, edges: "Edges", beta: float, keep: range, rng: np.random.Generator
+) -> Floats:
+    """Return the mean of the entries of a hole, in the order of `Edges.places`.
+
+    Args:
+        field: one channel, (entries,), with where the chain starts in the hole; written to.
+        edges: of the hole.
+        beta: in 1 / units of the field.
+        keep: the sweeps of which the mean is taken, the last among them.
+        rng: of the draws.
+    """
+    total = np.zeros(len(edges.places))
+    for sweep in range(keep.stop):
+        precisions = drawn_precisions(edges.differences(field), beta, rng)
+        mean, field[edges.places] = edges.filled(field, precisions, rng)
+        if sweep in keep:
+            total += mean
+    return total / len(keep)
 
 
 def drawn_precisions(differences: Floats, beta: float, rng: np.random.Generator) -> Floats:
