@@ -5,9 +5,10 @@ broken is left out and said so in `Registry.problems`; the others still load.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from importlib.metadata import Distribution, EntryPoint, distributions
+from inspect import signature
 from typing import Any
 
 import attrs
@@ -110,6 +111,23 @@ def entry_points() -> Iterator[tuple[EntryPoint, Distribution]]:
                 yield point, dist
 
 
+def check_watchers(watchers: object) -> None:
+    """Refuse what cannot watch a run.
+
+    Raises:
+        PluginError: the watchers are not in a list or the like, which can be read twice, one of
+            them is a class, or its hooks are not right.
+    """
+    if not isinstance(watchers, Collection):
+        what = type(watchers).__name__
+        raise PluginError(f"watchers is a {what}; it must be a list, such as watchers=[watcher]")
+    for watcher in watchers:
+        if isinstance(watcher, type):
+            cls = watcher.__name__
+            raise PluginError(f"the watcher {cls} is a class; it must be an instance, {cls}(...)")
+    watching(watchers)
+
+
 def watching(watchers: Iterable[object]) -> pluggy.HookRelay:
     """Return the hooks of one run, of whose watchers the last is called first.
 
@@ -122,7 +140,9 @@ def watching(watchers: Iterable[object]) -> pluggy.HookRelay:
             manager.register(module)
             manager.check_pending()
         except pluggy.PluginValidationError as error:
-            raise PluginError(f"the watcher {module!r} is not usable: {error}") from error
+            raise PluginError(
+                f"the watcher {module!r} is not usable: it {mismatch(error)}"
+            ) from error
         except ValueError as error:
             raise PluginError(
                 f"the watcher {module!r} equals one that watches already; make its class compare "
@@ -182,13 +202,7 @@ def supplied_by(module: object, dist: Distribution) -> Iterator[Entry]:
         manager.register(module)
         manager.check_pending()
     except pluggy.PluginValidationError as error:
-        known = [name for name in vars(hookspecs) if hasattr(manager.hook, name)]
-        pending = [
-            name for name in vars(manager.hook) if not name.startswith("_") and name not in known
-        ]
-        hint = "; ".join(f"{name!r}: {did_you_mean(name, known)}" for name in pending)
-        text = hint and f"implements a hook that does not exist, {hint}"
-        raise PluginError(text or f"has a hook that does not match: {error}") from error
+        raise PluginError(mismatch(error)) from error
     if not manager.get_hookcallers(module):
         raise PluginError("implements no hook; mark its functions with @coopkit.hookimpl")
     for kind in INTERFACES:
@@ -196,6 +210,31 @@ def supplied_by(module: object, dist: Distribution) -> Iterator[Entry]:
             for cls in classes:
                 check_class(kind, cls)
                 yield Entry(kind, cls.name, cls, dist.name, dist.version)
+
+
+def mismatch(error: pluggy.PluginValidationError) -> str:
+    """Say of a plugin or a watcher which hook of it there is not, or not with its arguments."""
+    hooks = new_manager().hook
+    marked = [name for name in dir(error.plugin) if is_hook(error.plugin, name)]
+    if strange := [name for name in marked if not hasattr(hooks, name)]:
+        known = [name for name in vars(hookspecs) if hasattr(hooks, name)]
+        hint = "; ".join(f"{name!r}: {did_you_mean(name, known)}" for name in strange)
+        return f"implements a hook that does not exist, {hint}"
+    for name in marked:
+        there = signature(getattr(hookspecs, name)).parameters
+        asked = signature(getattr(error.plugin, name))
+        if unknown := [word for word in asked.parameters if word not in there]:
+            may = " and ".join(there) or "nothing"
+            return (
+                f"has a hook that does not match: {name}{asked} asks for {unknown[0]!r}, which "
+                f"there is not; it may ask for {may}"
+            )
+    return f"has a hook that does not match: {error}"
+
+
+def is_hook(module: object, name: str) -> bool:
+    """Whether a member of a plugin or a watcher is marked as a hook."""
+    return hasattr(getattr(module, name, None), f"{GROUP}_impl")
 
 
 def check_class(kind: str, cls: type[Any]) -> None:

@@ -33,7 +33,7 @@ from coopkit.folder import FAST_FILE, START, Hold, check_folder, clear_run, clea
 from coopkit.interrupts import asked_to_stop, stopping_signals
 from coopkit.iterations import Batch, Iteration, Learner, Streams
 from coopkit.optimizers import apply_settings
-from coopkit.plugins import registry, watching
+from coopkit.plugins import check_watchers, registry, watching
 from coopkit.recipes import Recipe
 from coopkit.recipes.sections import Network
 from coopkit.resuming import has_learnt, restore
@@ -182,7 +182,7 @@ def run(
     """
     if not isinstance(recipe, Recipe):
         recipe = Recipe.read(recipe)
-    watching(watchers)  # refuses an unusable one while the old run is still there
+    check_watchers(watchers)  # while the old run is still there
     hold = Hold(Path(folder))
     training = prepare(recipe, hold.folder, resume, overwrite)
     with hold.kept(training.is_main):

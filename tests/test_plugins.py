@@ -186,8 +186,10 @@ def test_broken_plugin_is_named_and_the_others_load(install: Install, code: str,
 def test_wrong_argument_is_named(install: Install):
     install("fake-broken", SAMPLER.replace("def samplers()", "def samplers(speed)"))
     (problem,) = registry().problems
-    assert "hook 'samplers'" in problem
-    assert "{'speed'}" in problem
+    assert problem.endswith(
+        "has a hook that does not match: samplers(speed) asks for 'speed', which there is not; it "
+        "may ask for nothing"
+    )
 
 
 def test_a_class_may_be_frozen_by_any_way_of_attrs(install: Install):

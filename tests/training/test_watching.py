@@ -93,6 +93,31 @@ def test_watcher_with_a_misspelt_hook_is_refused(tmp_path: Path):
         run(tiny(), tmp_path, watchers=[Watcher()])
 
 
+def test_a_watcher_that_asks_for_what_there_is_not_is_named(tmp_path: Path):
+    class Watcher:
+        @hookimpl
+        def iteration_finished(self, run: Run, iterations: int) -> None: ...
+
+    said = r"Watcher object .* has a hook .*: iteration_finished\(run: .*asks for 'iterations', "
+    with pytest.raises(PluginError, match=said + ".*may ask for run and iteration") as caught:
+        run(tiny(), tmp_path, watchers=[Watcher()])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("watchers", "says"),
+    [
+        ([Diary], r"the watcher Diary is a class; it must be an instance, Diary\("),
+        (Diary(), r"watchers is a Diary; it must be a list, such as watchers=\[watcher\]"),
+        (iter([Diary()]), "watchers is a list_iterator; it must be a list"),
+    ],
+)
+def test_watchers_that_are_no_list_of_instances_are_refused(watchers, says, tmp_path: Path):
+    with pytest.raises(PluginError, match=says):
+        run(tiny(), tmp_path, watchers=watchers)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_watchers_that_are_equal_are_refused(tmp_path: Path):
     @attrs.define
     class Watcher:
