@@ -25,6 +25,23 @@ FIRST = (
 )
 """What to try when a revision of the first iteration diverges."""
 
+UNLEARNT = {
+    "energy_initial": "Nothing has been learnt yet: what an architecture gives is not finite by "
+    "itself, g of [generator] or f of [descriptor]. Look at its layers and its initial weights.",
+    "energy_observed": "Nothing has been learnt yet: f of [descriptor] is not finite by itself at "
+    "the images, or joins them, by a batch normalisation, with revised signals that are not. Look "
+    "at its layers and its initial weights.",
+}
+"""What to try when a figure of networks that have learnt nothing is not finite."""
+
+PURPOSES = ("revision", "inference")
+"""Tables of a recipe that name a sampler, and how the names of its own figures begin."""
+
+OWN = (
+    "It is a figure that the sampler {0} tells of itself, which must be finite: coopkit check {0}."
+)
+"""What to try when a figure of a sampler's own is not finite."""
+
 MOVED = "revised_minus_initial"
 """The figure that says how far D1 moves."""
 
@@ -88,7 +105,9 @@ class Patience:
         return None
 
 
-def advice_for(key: str, iteration: int, quantity: str, value: float, sampler: str) -> str:
+def advice_for(
+    key: str, iteration: int, quantity: str, value: float, samplers: Mapping[str, str]
+) -> str:
     """Return what to try.
 
     Args:
@@ -96,10 +115,15 @@ def advice_for(key: str, iteration: int, quantity: str, value: float, sampler: s
         iteration: in which a run diverged, from 1.
         quantity: the figure that says so.
         value: its value.
-        sampler: of D1, by name; empty where there is none.
+        samplers: their names, by "revision" of D1 and "inference" of G1, where there are such.
     """
-    if iteration == 1 and sampler and quantity in REVISED:
-        return FIRST.format(sampler)
+    purpose = quantity.partition(".")[0]
+    if purpose != quantity and purpose in samplers:
+        return OWN.format(samplers[purpose])
+    if iteration == 1 and quantity in UNLEARNT:
+        return UNLEARNT[quantity]
+    if iteration == 1 and "revision" in samplers and quantity in REVISED:
+        return FIRST.format(samplers["revision"])
     if quantity in RECONSTRUCTED and key != "start":
         key = "generator"
     reason = "No two images are so far apart. " if math.isfinite(value) else ""

@@ -26,7 +26,7 @@ from coopkit.building import (
 )
 from coopkit.checkpoint import CHECKPOINTS, list_checkpoints, load_checkpoint
 from coopkit.data import Images, load_images
-from coopkit.divergence import Patience, advice_for, too_far, what_is_left
+from coopkit.divergence import PURPOSES, Patience, advice_for, too_far, what_is_left
 from coopkit.errors import DivergedError, RecipeError
 from coopkit.fast import Preparation, keep_memory
 from coopkit.folder import FAST_FILE, START, Hold, check_folder, clear_run, cleared_unless
@@ -149,8 +149,8 @@ class Run:
         """Return the error for a value that says so, with what to try and what is left."""
         if not advice:
             key = "start" if self.is_start else self.recipe.algorithm
-            sampler = self.recipe.revision.sampler.table.name if self.recipe.revision else ""
-            advice = advice_for(key, iteration, quantity, value, sampler)
+            names = {of: c.sampler.table.name for of in PURPOSES if (c := getattr(self.recipe, of))}
+            advice = advice_for(key, iteration, quantity, value, names)
         left = what_is_left(list_checkpoints(self.folder / CHECKPOINTS))
         return DivergedError(iteration, quantity, value, f"{advice} {left}")
 

@@ -9,8 +9,9 @@ import torch
 from training.runs import NETWORKS, metrics, newest, tiny
 
 from coopkit import hookimpl
+from coopkit.builtin.langevin import Langevin
 from coopkit.checkpoint import list_checkpoints
-from coopkit.divergence import Patience, stands_still, too_far
+from coopkit.divergence import Patience, advice_for, stands_still, too_far
 from coopkit.errors import DivergedError
 from coopkit.training import Run, run
 
@@ -39,6 +40,53 @@ def test_in_the_first_iteration_no_network_is_to_blame(tmp_path: Path):
     assert "coopkit check langevin says whether" in str(caught.value)
     with pytest.raises(DivergedError, match=r"iteration 1: .*smaller generator\.optimizer"):
         run(tiny("cooperative", "generator.optimizer.lr=1e30"), tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["descriptor", "generator"])
+def test_a_network_that_is_not_finite_by_itself_is_not_said_to_have_learnt(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    cls = type(getattr(tiny(), kind).architecture)
+    build = cls.build
+
+    def spoilt(self, shape):
+        network = build(self, shape)
+        torch.nn.init.constant_(next(network.parameters()), math.nan)
+        return network
+
+    monkeypatch.setattr(cls, "build", spoilt)
+    with pytest.raises(DivergedError, match="1: energy_initial is nan") as caught:
+        run(tiny(), tmp_path)
+    assert "Nothing has been learnt yet: what an architecture gives" in str(caught.value)
+    assert "too strong" not in str(caught.value)
+
+
+@pytest.mark.parametrize("iteration", [1, 7])
+@pytest.mark.parametrize("purpose", ["revision", "inference"])
+def test_a_figure_that_a_sampler_tells_is_its_own(
+    iteration: int, purpose: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def figures(self, state):
+        told.append(0)
+        return {"share": torch.tensor(math.nan if len(told) >= iteration else 1.0)}
+
+    told: list[int] = []
+    only = {"revision": ("cooperative", "inference.steps=0"), "inference": ("generator",)}
+    monkeypatch.setattr(Langevin, "figures", figures, raising=False)
+    with pytest.raises(DivergedError, match=rf"{purpose}\.share is nan") as caught:
+        run(tiny(*only[purpose], "run.iterations=9"), tmp_path)
+    assert caught.value.iteration == iteration
+    said = "a figure that the sampler langevin tells of itself, which must be finite: coopkit check"
+    assert said in str(caught.value)
+
+
+def test_f_at_the_images_is_only_to_blame_before_it_has_learnt():
+    samplers = {"revision": "langevin"}
+    first, later = (
+        advice_for("cooperative", t, "energy_observed", math.nan, samplers) for t in (1, 2)
+    )
+    assert first.startswith("Nothing has been learnt yet: f of [descriptor] is not finite")
+    assert later.startswith("The descriptor has become too strong")
 
 
 @pytest.mark.parametrize("algorithm", ["cooperative", "descriptor"])
