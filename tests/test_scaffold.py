@@ -50,6 +50,27 @@ def test_a_package_is_whole(kind, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["coopkit-odd-name"]
 
 
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "sampler"])
+def test_what_is_of_the_example_is_told_from_what_holds_of_all(kind, tmp_path):
+    """No field of the example is spoken of above the comment, and the README names them all."""
+    package = new_plugin(kind, "odd-name", tmp_path)
+    tests = (package / "tests" / "test_odd_name.py").read_text(encoding="utf-8")
+    above, comment, below = tests.partition("# What follows is of the example: replace it")
+    assert comment
+    assert "def test_" in above
+    assert "def test_" in below
+    keys = {
+        "descriptor": ["filters"],
+        "generator": ["latent_size", "filters"],
+        "schedule": ["start", "end", "half_life"],
+    }
+    readme = (package / "README.md").read_text(encoding="utf-8")
+    for key in keys[kind]:
+        assert f"{key}=" not in above
+        assert f".{key}" not in above
+        assert f"`{key}`" in readme
+
+
 def install(package: Path) -> None:
     """Put a distribution's metadata beside a package, as an installer would."""
     written = package / "coopkit_odd_name-0.1.0.dist-info"
