@@ -116,6 +116,8 @@ def try_values(network: nn.Module, label: str, entry: Shape, value: Shape) -> No
         raise refusal(f"{label} gives {given} for two chains; it must give {right}")
     if value and found.dtype != x.dtype:
         raise refusal(f"{label} gives {found.dtype}; it must give {x.dtype}")
+    # Not at zero, where a network may well be constant.
+    x = torch.linspace(-1, 1, x.numel()).reshape(x.shape)
     with torch.enable_grad(), evaluating(network):
         learns = attempted(f"{label}, given {tuple(x.shape)}", network, x).requires_grad
     if not learns and any(True for _ in network.parameters()):

@@ -72,6 +72,17 @@ def test_a_descriptor_that_cannot_learn_or_fails_is_refused(make, says, monkeypa
     assert "recipe: descriptor.architecture texture (coopkit)" in str(caught.value)
 
 
+class FlatAtZero(nn.Linear):
+    """f is constant at zero, and nowhere else."""
+
+    def forward(self, y: Tensor) -> Tensor:
+        return super().forward(y.flatten(1))[:, 0] if y.any() else torch.zeros(len(y))
+
+
+def test_a_descriptor_may_be_constant_at_zero():
+    try_values(FlatAtZero(64, 1), "f", SIGNAL, ())
+
+
 def test_a_generator_in_another_precision_is_refused():
     with pytest.raises(RecipeError, match=r"g gives torch\.float64; it must give torch\.float32"):
         try_values(Values(lambda f: f[:, None].double()), "g", SIGNAL, (1,))

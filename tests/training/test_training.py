@@ -61,7 +61,7 @@ def test_a_run_of_a_network_with_values_of_another_shape_is_refused(
 ):
     architecture = type(getattr(tiny("cooperative"), kind).architecture)
     monkeypatch.setattr(architecture, "build", lambda self, shape: Threes(1, 3))
-    with pytest.raises(RecipeError, match=rf"{kind}\.architecture gives \(2, 3\) for two chains"):
+    with pytest.raises(RecipeError, match=rf"{kind}\.architecture texture .* gives \(2, 3\) for"):
         run(tiny("cooperative"), tmp_path)
 
 
