@@ -29,6 +29,9 @@ STYLES: dict["Status", str] = {
 COLUMNS = {"check": 25, "what it means": 0, "figure": 8, "bound": 6, "verdict": 10}
 """Widths; 0 for what is left of the line, up to WIDEST."""
 
+MOST_NAMED = 3
+"""Names of checks in one line, where more saw the same."""
+
 WIDEST = 76
 NARROWEST = 16
 GAP = 2
@@ -187,12 +190,28 @@ def short(value: float, width: int) -> str:
 
 
 def print_failures(found: Sequence["Result"], console: Console) -> None:
-    """Say of each check that speaks against the sampler, or was expected to, what it saw."""
+    """Say of each check that speaks against the sampler, or was expected to, what it saw.
+
+    Checks that saw the same are told of together, with the example and the source of the first.
+    """
+    from coopkit.testing.records import SMALLEST
+
+    groups: dict[tuple[Status, str], list[Result]] = {}
     for each in found:
         if each.status in ("failed", "expected failure", "unexpected pass"):
-            console.print()
-            head = (f"{each.check}: {each.status}.", STYLES[each.status])
-            console.print(Text.assemble(head, f" {each.detail} [{each.source}]"))
+            seen = each.detail.partition(f"; {SMALLEST}")[0]
+            groups.setdefault((each.status, seen), []).append(each)
+    for (status, _), same in groups.items():
+        console.print()
+        head = (f"{named([each.check for each in same])}: {status}.", STYLES[status])
+        console.print(Text.assemble(head, f" {same[0].detail} [{same[0].source}]"))
+
+
+def named(checks: Sequence[str]) -> str:
+    """Return the names of checks, of many the first and how many they are."""
+    if len(checks) <= MOST_NAMED:
+        return ", ".join(checks)
+    return f"{', '.join(checks[:MOST_NAMED])}, … ({len(checks)} checks)"
 
 
 def print_mistakes(mistakes: Sequence[tuple[float, str, str]], console: Console) -> None:

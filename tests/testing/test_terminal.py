@@ -15,9 +15,18 @@ from rich.console import Console
 from rich.text import Text
 
 from coopkit.builtin import Langevin
-from coopkit.testing import CHECKS, check_sampler, diagnosis
+from coopkit.testing import CHECKS, Result, check_sampler, diagnosis
 from coopkit.testing.diagnosis import Mistake
-from coopkit.testing.terminal import Request, check, column_widths, row, run_checks, short
+from coopkit.testing.records import Status
+from coopkit.testing.terminal import (
+    Request,
+    check,
+    column_widths,
+    print_failures,
+    row,
+    run_checks,
+    short,
+)
 
 FOLDER = Path(__file__).parent
 QUICK = ("--profile", "quick")
@@ -74,6 +83,41 @@ def test_each_check_has_a_row_and_no_line_is_wider_than_the_terminal(call: Call)
     assert "likeliest" not in said
     ran = sum(cells[-1] == "passed" for cells in rows_of(table).values())
     assert f"{ran} passed, 0 failed, {len(CHECKS) - ran} not applicable; a right" in said
+
+
+def result(check: str, status: Status = "failed", detail: str = "seen", stages: int = 4) -> Result:
+    return Result(
+        check=check,
+        status=status,
+        figure=9.0,
+        bound=4.0,
+        seed=3,
+        detail=detail,
+        stages=stages,
+        false_alarm=0.0,
+        clues={},
+        meaning="",
+        source="(6)",
+    )
+
+
+def printed(show: Callable[[Console], None]) -> str:
+    console = Console(file=io.StringIO(), width=80)
+    show(console)
+    return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
+
+
+def test_what_several_checks_saw_is_told_once():
+    names = ["kind-kept", "inputs-kept", "resumes", "permuted"]
+    error = "raised ZeroDivisionError: division by zero (mine.py:8)"
+    same = [result(name, detail=f"{error}; smallest example: {name}") for name in names]
+    others = [result("noise"), result("geweke"), result("descent", "expected failure")]
+    said = printed(lambda console: print_failures([*same, *others], console))
+    assert said.count("ZeroDivisionError") == 1
+    assert f"kind-kept, inputs-kept, resumes, … (4 checks): failed. {error}; smallest" in flat(said)
+    assert "example: kind-kept [(6)]" in flat(said)
+    assert "\nnoise, geweke: failed. seen [(6)]\n" in said
+    assert "\ndescent: expected failure. seen [(6)]\n" in said
 
 
 def test_a_failure_tells_what_was_seen_and_the_likeliest_mistakes(call: Call):
