@@ -29,6 +29,12 @@ STYLES: dict["Status", str] = {
 COLUMNS = {"check": 25, "what it means": 0, "figure": 8, "bound": 6, "verdict": 10}
 """Widths; 0 for what is left of the line, up to WIDEST."""
 
+UNSURE = "No one is clearly likelier than the next: these checks do not tell them apart."
+UNTOLD = (
+    "Where it is known what a step does to a Gaussian, a method gaussian_step that says so lets\n"
+    "the checks tell more mistakes apart."
+)
+
 MOST_NAMED = 3
 """Names of checks in one line, where more saw the same."""
 
@@ -76,7 +82,6 @@ def check(request: Request, console: Console) -> bool:
     with needed_extra():
         from coopkit.testing.checks import CHECKS
         from coopkit.testing.conformance import checks_of
-        from coopkit.testing.diagnosis import likeliest_mistakes
         from coopkit.testing.instances import sampler_instance
 
     request = attrs.evolve(request, seed=chosen_seed(request.seed))
@@ -91,10 +96,8 @@ def check(request: Request, console: Console) -> bool:
     found = run_checks([each for each in bound if each.check.name in wanted], console)
     seconds = time.perf_counter() - begun
     print_failures(found, console)
-    diagnoses = likeliest_mistakes(found)
-    print_mistakes([(each.probability, each.mistake, each.remedy) for each in diagnoses], console)
-    if not diagnoses and any(each.status == "failed" and not each.raised for each in found):
-        say(console, "\nNone of the known mistakes leaves this pattern of failures.")
+    if any(each.status == "failed" for each in found):
+        print_diagnosis(found, len(found) == len(names), console)
     say(console, "")
     say(console, summary(found, seconds, request))
     say(console, f"again: {request.command()}")
@@ -212,6 +215,32 @@ def named(checks: Sequence[str]) -> str:
     if len(checks) <= MOST_NAMED:
         return ", ".join(checks)
     return f"{', '.join(checks[:MOST_NAMED])}, … ({len(checks)} checks)"
+
+
+def print_diagnosis(found: Sequence["Result"], complete: bool, console: Console) -> None:
+    """Say which mistakes are likeliest behind failures, how sure that is, or why none is named."""
+    from coopkit.testing.diagnosis import (
+        likeliest_mistakes,
+        mostly_errors,
+        says_its_step,
+        told_apart,
+    )
+
+    if mostly_errors(found):
+        say(console, "\nMost of these failures are errors that were raised. Mend those first.")
+        return
+    if not complete:
+        say(console, "\nAll checks together, without --only, tell which mistake is likeliest.")
+        return
+    diagnoses = likeliest_mistakes(found)
+    if not diagnoses:
+        say(console, "\nNone of the known mistakes leaves this pattern of failures.")
+        return
+    print_mistakes([(each.probability, each.mistake, each.remedy) for each in diagnoses], console)
+    if not told_apart(diagnoses):
+        say(console, UNSURE)
+        if not says_its_step(found):
+            say(console, UNTOLD)
 
 
 def print_mistakes(mistakes: Sequence[tuple[float, str, str]], console: Console) -> None:

@@ -95,19 +95,22 @@ class Underdamped:
     def step(self, target: Target, state: MomentumState, rng: torch.Generator) -> MomentumState:
         x, old = state.position, self.persistence**0.5
         momentum = self.opening(state, rng)
-        momentum = old * momentum + (1 - old**2) ** 0.5 * normal_like(x, rng)
+        momentum = old * momentum + (1 - old**2) ** 0.5 * self.normal(x, rng)
         momentum = momentum + self.step_size / 2 * state.score
         x = x + self.step_size * momentum
         score = target.score(x)
         momentum = momentum + self.step_size / 2 * score
-        momentum = old * momentum + (1 - old**2) ** 0.5 * normal_like(x, rng)
+        momentum = old * momentum + (1 - old**2) ** 0.5 * self.normal(x, rng)
         return MomentumState(x, score, momentum)
 
     def opening(self, state: MomentumState, rng: torch.Generator) -> Tensor:
         """Return the momentum of the state; in equilibrium where it has none yet."""
         if state.momentum is None:
-            return normal_like(state.position, rng)
+            return self.normal(state.position, rng)
         return state.momentum
+
+    def normal(self, x: Tensor, rng: torch.Generator) -> Tensor:
+        return normal_like(x, rng)
 
 
 @attrs.frozen(kw_only=True)

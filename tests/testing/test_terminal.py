@@ -10,18 +10,22 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import attrs
 import pytest
 from rich.console import Console
 from rich.text import Text
 
 from coopkit.builtin import Langevin
 from coopkit.testing import CHECKS, Result, check_sampler, diagnosis
-from coopkit.testing.diagnosis import Mistake
+from coopkit.testing.diagnosis import Mistake, Pattern
 from coopkit.testing.records import Status
 from coopkit.testing.terminal import (
+    UNSURE,
+    UNTOLD,
     Request,
     check,
     column_widths,
+    print_diagnosis,
     print_failures,
     row,
     run_checks,
@@ -30,8 +34,9 @@ from coopkit.testing.terminal import (
 
 FOLDER = Path(__file__).parent
 QUICK = ("--profile", "quick")
-HALF = Mistake("the half is missing", "write δ²/2 · ∇ log p", {"one-step[isotropic]": 1.0}, {})
-OTHER = Mistake("[red]another[/red]", "nothing", {"one-step[isotropic]": 0.1}, {})
+ALL = {check.name: 0.0 for check in CHECKS}
+HALF = Mistake("the half is missing", "write δ²/2 · ∇ log p", [Pattern({**ALL, "noise": 1.0}, {})])
+OTHER = Mistake("[red]another[/red]", "nothing", [Pattern({**ALL, "noise": 0.1}, {})])
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -107,6 +112,44 @@ def printed(show: Callable[[Console], None]) -> str:
     return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
 
 
+def diagnosed(results: list[Result], complete: bool = True) -> str:
+    return printed(lambda console: print_diagnosis(results, complete, console))
+
+
+def test_the_likeliest_mistakes_are_told_and_that_they_are_told_apart():
+    said = diagnosed([result("noise"), result("geweke", "passed")])
+    assert "\n91%  the half is missing: write δ²/2 · ∇ log p\n" in said
+    assert "\n 9%  [red]another[/red]: nothing" in said
+    assert UNSURE not in said
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_mistakes_that_are_not_told_apart_are_said_not_to_be(
+    monkeypatch: pytest.MonkeyPatch, declared: bool
+):
+    """And what would tell them apart, where the sampler has not declared it."""
+    twin = attrs.evolve(HALF, name="its twin")
+    monkeypatch.setattr(diagnosis, "known_mistakes", lambda: [HALF, twin])
+    status: Status = "passed" if declared else "not applicable"
+    said = diagnosed([result("noise"), result("one-step[isotropic]", status)])
+    assert "50%  its twin" in said
+    assert f"\n{UNSURE}\n" in said
+    assert (f"\n{UNTOLD}\n" in said) is not declared
+
+
+def test_errors_are_to_be_mended_before_anything_is_diagnosed():
+    errors = [result(name, stages=0) for name in ("kind-kept", "geweke")]
+    said = diagnosed([*errors, result("noise")])
+    assert "errors that were raised" in said
+    assert "known mistakes" not in said
+
+
+def test_some_of_the_checks_are_no_ground_for_a_diagnosis():
+    said = diagnosed([result("noise")], complete=False)
+    assert "All checks together, without --only" in said
+    assert "the half" not in said
+
+
 def test_what_several_checks_saw_is_told_once():
     names = ["kind-kept", "inputs-kept", "resumes", "permuted"]
     error = "raised ZeroDivisionError: division by zero (mine.py:8)"
@@ -120,28 +163,25 @@ def test_what_several_checks_saw_is_told_once():
     assert "\ndescent: expected failure. seen [(6)]\n" in said
 
 
-def test_a_failure_tells_what_was_seen_and_the_likeliest_mistakes(call: Call):
+def test_a_failure_tells_what_was_seen(call: Call):
     only = [word for name in ("one-step[isotropic]", "noise") for word in ("--only", name)]
     status, said, _ = call("wrong_sampler:NoHalf", *QUICK, "--seed", "3", *only)
     assert status == 1
     assert rows_of(said)["one-step[isotropic]"][1:] == [bound_of("one-step[isotropic]"), "failed"]
     assert rows_of(said)["noise"][-1] == "passed"
     assert re.search(r"one-step\[isotropic\]: failed\. \w.* standard errors off", flat(said))
-    assert "\n91%  the half is missing: write δ²/2 · ∇ log p" in said
-    assert "\n 9%  [red]another[/red]: nothing" in said
     assert (
         "1 passed, 1 failed, 0 not applicable; a right sampler fails with probability 1e-09" in said
     )
 
 
-def test_a_pattern_of_no_known_mistake_is_said_to_be_one(
-    call: Call, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr("coopkit.testing.diagnosis.known_mistakes", list)
+def test_a_pattern_of_no_known_mistake_is_said_to_be_one(call: Call):
     status, said, _ = call("wrong_sampler:NoHalf", *QUICK, "--seed", "3", "--only", "noise")
-    assert (status, "known mistakes" in said) == (0, False)
-    _, said, _ = call("wrong_sampler:NoHalf", *QUICK, "--seed", "3", "--only", "one-step")
-    assert "\nNone of the known mistakes leaves this pattern of failures.\n" in said
+    assert (status, "likeliest" in said) == (0, False)
+    none = "\nNone of the known mistakes leaves this pattern of failures.\n"
+    assert none in diagnosed([result("descent"), result("noise", "passed")])
+    _, said, _ = call("wrong_sampler:NoHalf", *QUICK, "--seed", "3")
+    assert none in said
 
 
 def test_the_row_of_a_check_is_there_before_the_next_one_runs():

@@ -1,4 +1,6 @@
-"""Metropolis-adjusted and underdamped Langevin dynamics, each with a mistake."""
+"""Relatives of Langevin dynamics, each with a mistake: adjusted, underdamped, held to be exact."""
+
+from typing import ClassVar
 
 import attrs
 import torch
@@ -6,7 +8,34 @@ from mutant import Mutant
 from reference_samplers import Mala, MalaState, MomentumState, Underdamped
 from torch import Tensor
 
-from coopkit.interfaces import Target
+from coopkit.builtin.langevin import Langevin
+from coopkit.interfaces import Capabilities, Target
+
+
+@attrs.frozen(kw_only=True)
+class HeldToBeExact(Langevin):
+    """Right Langevin dynamics that does not say that it is biased."""
+
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        equivariant=True, tempered=True, gradients_per_step=1
+    )
+
+
+@attrs.frozen(kw_only=True)
+class Unadjusted(Mala):
+    """Computes the Metropolis test, and moves whatever comes of it."""
+
+    def step(self, target: Target, state: MalaState, rng: torch.Generator) -> MalaState:
+        x = state.position
+        noise = torch.randn(x.shape, generator=rng, dtype=x.dtype)
+        proposed = self.at(target, x + self.step_size**2 / 2 * state.score + self.step_size * noise)
+        log_uniform = self.uniform(len(x), x, rng).log()
+        accept = log_uniform < self.log_ratio(state, proposed)
+        return MalaState(
+            proposed.position,
+            proposed.score,
+            torch.where(accept, proposed.log_prob, state.log_prob),
+        )
 
 
 @attrs.frozen(kw_only=True)
@@ -58,35 +87,64 @@ class FromRest(Underdamped):
         return torch.zeros_like(state.position)
 
 
+@attrs.frozen(kw_only=True)
+class Rolling(Underdamped):
+    """Right at every temperature but 0, where it rolls on."""
+
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        bias_order=2, equivariant=True, tempered=True, gradients_per_step=1
+    )
+
+    temperature: float = 1.0
+
+    def normal(self, x: Tensor, rng: torch.Generator) -> Tensor:
+        return self.temperature**0.5 * super().normal(x, rng)
+
+
 WRONG_RELATIVES = [
     Mutant(
+        "a bias is not declared",
+        "if the sampler is not meant to be exact, state its bias_order in capabilities",
+        HeldToBeExact(step_size=0.1),
+    ),
+    Mutant(
+        "the Metropolis decision is not used",
+        "if there is a Metropolis test, leave a chain where it is when its proposal is rejected",
+        Unadjusted(),
+    ),
+    Mutant(
         "the Metropolis test has the wrong sign",
-        "accept where log U < log p(x') − log p(x) + log q(x|x') − log q(x'|x)",
+        "if there is one, accept where log U < log p(x') − log p(x) + log q(x|x') − log q(x'|x)",
         WrongWay(),
     ),
     Mutant(
         "the Metropolis test leaves out the proposal's density",
-        "add Hastings' correction log q(x|x') − log q(x'|x)",
+        "if there is one, add Hastings' correction log q(x|x') − log q(x'|x)",
         NoHastings(),
     ),
     Mutant(
         "one uniform number decides for all chains",
-        "draw a uniform number for every chain",
+        "if there is a Metropolis test, draw a uniform number for every chain",
         OneUniform(),
     ),
     Mutant(
         "one Metropolis decision is taken for all chains",
-        "accept or reject each chain by its own ratio",
+        "if there is a Metropolis test, accept or reject each chain by its own ratio",
         OneDecision(),
     ),
     Mutant(
         "the score of a rejected proposal is kept",
-        "where a proposal is rejected, keep the old score as well",
+        "if proposals are rejected, keep the old score with the old position",
         RejectedProposal(),
     ),
     Mutant(
         "momentum starts from zero at every call",
-        "keep the momentum in the state; draw it where there is none",
+        "if there is a momentum, keep it in the state, and draw it where there is none",
         FromRest(),
+    ),
+    Mutant(
+        "a sampler with momentum declares a temperature",
+        "if there is a momentum, leave tempered out of capabilities: at T = 0 it does not descend",
+        Rolling(),
     ),
 ]

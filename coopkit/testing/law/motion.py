@@ -13,6 +13,7 @@ from coopkit.interfaces import LinearOnGaussians, Sampler, Target
 from coopkit.targets import RevisionTarget
 from coopkit.testing.law.dynamics import (
     BOLDER,
+    FINE,
     STEPS,
     after,
     bold,
@@ -191,6 +192,9 @@ def noise(sampler: Sampler[Any], chains: int, rng: torch.Generator) -> Evidence:
     independent between chains. The first steps are left out: a biased sampler goes to its own
     equilibrium in them, and the squares of all chains change together. Where proposals are
     rejected, chains that stick make sums of such squares heavy-tailed: half of the level pays it.
+
+    Clues are whether a chain ever rests, as one does whose proposal is rejected, and, where the
+    step is not known, how it compares with one of Langevin dynamics.
     """
     width, many = 3, chains // 2
     flat = RevisionTarget(lambda y: 0 * y.sum(1), math.inf)
@@ -205,10 +209,30 @@ def noise(sampler: Sampler[Any], chains: int, rng: torch.Generator) -> Evidence:
         increments.append((following.position - state.position).detach().double())
         state = following
     moved = torch.stack(increments[STEPS:])
+    clues = {"rests": float((moved == 0).all(2).any())}
     if not is_linear:
         clocked = capabilities_of(sampler).clocked
-        return independence(moved[:, :, :1], False, LEVEL / 2, clocked)
+        found = independence(moved[:, :, :1], False, LEVEL / 2, clocked)
+        return attrs.evolve(found, clues=clues | beside_langevin(sampler, law, many, rng))
     _, covariance = linear_step(sampler, torch.zeros(width, width).double())
     scores = whitened(moved.flatten(0, 1), torch.linalg.cholesky(covariance))
     by_products = independence(scores.reshape(moved.shape), True, LEVEL / 2)
-    return worst([by_products, normality(scores, rng, LEVEL / 2)])
+    found = worst([by_products, normality(scores, rng, LEVEL / 2)])
+    return attrs.evolve(found, clues=clues)
+
+
+def beside_langevin(
+    sampler: Sampler[Any], law: Gaussian, chains: int, rng: torch.Generator
+) -> dict[str, float]:
+    """Return drift and noise of a step from far away, as multiples of those of Langevin dynamics.
+
+    A right sampler of another kind has other multiples, so that they are no evidence.
+    """
+    delta = FINE * law.scale
+    start = law.following(16 * law.covariance).draw(chains, rng)
+    end = walk(sized(sampler, delta), law.target, start, 1, rng)
+    drift = -(delta**2) / 2 * (law.moving(start) - law.mean) @ law.precision
+    moved = law.moving(end) - law.moving(start)
+    factor = float((moved * drift).sum() / (drift * drift).sum())
+    left = moved - factor * drift
+    return {"drift": factor, "noise": float(left.square().mean().sqrt()) / delta}

@@ -9,6 +9,7 @@ from typing import ClassVar
 import attrs
 import pytest
 import torch
+from mutant import undeclared
 from reference_samplers import Hamiltonian, Mala, Underdamped
 from scipy import stats
 from torch.distributions import MultivariateNormal, kl_divergence
@@ -178,6 +179,24 @@ def test_a_stretched_sampler_is_not_equivariant():
 @pytest.mark.parametrize("sampler", [LANGEVIN, Mala(), Underdamped(), Hamiltonian()])
 def test_the_noise_of_right_samplers_is_independent(sampler):
     assert not run(motion.noise, sampler).against
+
+
+def test_chains_that_rest_are_seen():
+    assert run(motion.noise, Mala()).clues["rests"] == 1
+    for sampler in (LANGEVIN, undeclared(LANGEVIN), Underdamped()):
+        assert run(motion.noise, sampler).clues["rests"] == 0
+
+
+@pytest.mark.parametrize(("drift", "noise"), [(1.0, 1.0), (2.0, 1.0), (-1.0, 1.2), (0.0, 0.5)])
+def test_a_step_that_is_not_declared_is_compared_with_langevins(drift, noise):
+    sampler = wrong(
+        drift=lambda self, target, x: drift * self.step_size**2 / 2 * target.score(x),
+        noise_std=lambda self: noise * self.step_size,
+    )
+    clues = run(motion.noise, undeclared(sampler)).clues
+    assert clues["drift"] == pytest.approx(drift, abs=0.05)
+    assert clues["noise"] == pytest.approx(noise, abs=0.05)
+    assert "drift" not in run(motion.noise, sampler).clues
 
 
 @pytest.mark.parametrize(
