@@ -26,8 +26,8 @@ FIRST = (
 """What to try when a revision of the first iteration diverges."""
 
 UNLEARNT = {
-    "energy_initial": "Nothing has been learnt yet: what an architecture gives is not finite by "
-    "itself, g of [generator] or f of [descriptor]. Look at its layers and its initial weights.",
+    "energy_initial": "This run has learnt nothing yet: g of [generator], as it began, or f of "
+    "[descriptor] gives what is not finite. Look at its layers and its initial weights.",
     "energy_observed": "Nothing has been learnt yet: f of [descriptor] is not finite by itself at "
     "the images, or joins them, by a batch normalisation, with revised signals that are not. Look "
     "at its layers and its initial weights.",

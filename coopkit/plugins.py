@@ -5,7 +5,7 @@ broken is left out and said so in `Registry.problems`; the others still load.
 """
 
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cache
 from importlib.metadata import Distribution, EntryPoint, distributions
 from inspect import signature
@@ -215,15 +215,15 @@ def supplied_by(module: object, dist: Distribution) -> Iterator[Entry]:
 def mismatch(error: pluggy.PluginValidationError) -> str:
     """Say of a plugin or a watcher which hook of it there is not, or not with its arguments."""
     hooks = new_manager().hook
-    marked = [name for name in dir(error.plugin) if is_hook(error.plugin, name)]
-    if strange := [name for name in marked if not hasattr(hooks, name)]:
-        known = [name for name in vars(hookspecs) if hasattr(hooks, name)]
+    known = [name for name in vars(hookspecs) if name[0] != "_" and hasattr(hooks, name)]
+    marked = hooks_of(error.plugin)
+    if strange := [name for name in marked if name not in known]:
         hint = "; ".join(f"{name!r}: {did_you_mean(name, known)}" for name in strange)
         return f"implements a hook that does not exist, {hint}"
-    for name in marked:
-        there = signature(getattr(hookspecs, name)).parameters
-        asked = signature(getattr(error.plugin, name))
-        if unknown := [word for word in asked.parameters if word not in there]:
+    for name, member in marked.items():
+        there, asked = signature(getattr(hookspecs, name)).parameters, signature(member)
+        needed = [word for word, how in asked.parameters.items() if how.default is how.empty]
+        if unknown := [word for word in needed if word not in there]:
             may = " and ".join(there) or "nothing"
             return (
                 f"has a hook that does not match: {name}{asked} asks for {unknown[0]!r}, which "
@@ -232,9 +232,15 @@ def mismatch(error: pluggy.PluginValidationError) -> str:
     return f"has a hook that does not match: {error}"
 
 
-def is_hook(module: object, name: str) -> bool:
-    """Whether a member of a plugin or a watcher is marked as a hook."""
-    return hasattr(getattr(module, name, None), f"{GROUP}_impl")
+def hooks_of(plugin: object) -> dict[str, Callable[..., object]]:
+    """Return what a plugin or a watcher marks as hooks that must be there, by the hook's name."""
+    members = {name: getattr(plugin, name, None) for name in dir(plugin)}
+    marked = {name: (x, getattr(x, f"{GROUP}_impl", None)) for name, x in members.items()}
+    return {
+        how["specname"] or name: member
+        for name, (member, how) in marked.items()
+        if callable(member) and how is not None and not how["optionalhook"]
+    }
 
 
 def check_class(kind: str, cls: type[Any]) -> None:

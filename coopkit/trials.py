@@ -1,5 +1,6 @@
 """A network tried before a run learns with it: what a plugin's architecture makes, in sentences."""
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -10,6 +11,7 @@ from coopkit.conversion import one_line
 from coopkit.errors import RecipeError, is_out_of_memory
 from coopkit.interfaces import Descriptor, Generator, Shape
 from coopkit.plugins import registry
+from coopkit.sampling import named
 from coopkit.targets import evaluating, frozen
 
 T = TypeVar("T")
@@ -65,11 +67,6 @@ def build_module(architecture: Descriptor | Generator, kind: str, shape: Shape) 
     return built
 
 
-def named(given: object) -> str:
-    """Return in words what was given in the place of something else."""
-    return "None" if given is None else f"a {type(given).__name__}"
-
-
 def latent_shape_of(architecture: Generator, shape: Shape) -> Shape:
     """Return the shape of a latent for signals of that shape.
 
@@ -108,19 +105,20 @@ def try_values(network: nn.Module, label: str, entry: Shape, value: Shape) -> No
     Raises:
         RecipeError: saying what is wrong.
     """
-    x, right = torch.zeros(2, *entry), (2, *value)
-    with torch.no_grad():
-        found: object = attempted(f"{label}, given {tuple(x.shape)}", frozen(network), x)
-    if not isinstance(found, Tensor) or found.shape != right:
-        given = tuple(found.shape) if isinstance(found, Tensor) else named(found)
-        raise refusal(f"{label} gives {given} for two chains; it must give {right}")
-    if value and found.dtype != x.dtype:
-        raise refusal(f"{label} gives {found.dtype}; it must give {x.dtype}")
+    for words, chains in (("two chains", 2), ("one chain", 1)):
+        x, right = torch.zeros(chains, *entry), (chains, *value)
+        with torch.no_grad():
+            found: object = attempted(f"{label}, given {tuple(x.shape)}", frozen(network), x)
+        if not isinstance(found, Tensor) or found.shape != right:
+            given = tuple(found.shape) if isinstance(found, Tensor) else named(found)
+            raise refusal(f"{label} gives {given} for {words}; it must give {right}")
+        if value and found.dtype != x.dtype:
+            raise refusal(f"{label} gives {found.dtype}; it must give {x.dtype}")
     # Not at zero, where a network may well be constant.
-    x = torch.linspace(-1, 1, x.numel()).reshape(x.shape)
+    x = torch.linspace(-1, 1, 2 * math.prod(entry)).reshape(2, *entry)
     with torch.enable_grad(), evaluating(network):
         learns = attempted(f"{label}, given {tuple(x.shape)}", network, x).requires_grad
-    if not learns and any(True for _ in network.parameters()):
+    if not learns and any(weight.requires_grad for weight in network.parameters()):
         raise refusal(
             f"{label} gives values that do not depend on its weights, so that it cannot learn; "
             "a detach(), a no_grad() or a constant makes them so"

@@ -72,6 +72,19 @@ def test_a_descriptor_that_cannot_learn_or_fails_is_refused(make, says, monkeypa
     assert "recipe: descriptor.architecture texture (coopkit)" in str(caught.value)
 
 
+def test_a_shape_that_is_right_for_several_chains_alone_is_refused():
+    class Squeezed(nn.Linear):
+        def forward(self, y: Tensor) -> Tensor:
+            return super().forward(y).squeeze()
+
+    with pytest.raises(RecipeError, match=re.escape("f gives () for one chain; it must give (1,)")):
+        try_values(Squeezed(5, 1), "f", (5,), ())
+
+
+def test_weights_that_are_fixed_need_not_learn():
+    try_values(nn.Linear(5, 3).requires_grad_(False), "g", (5,), (3,))
+
+
 class FlatAtZero(nn.Linear):
     """f is constant at zero, and nowhere else."""
 

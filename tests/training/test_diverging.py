@@ -57,7 +57,7 @@ def test_a_network_that_is_not_finite_by_itself_is_not_said_to_have_learnt(
     monkeypatch.setattr(cls, "build", spoilt)
     with pytest.raises(DivergedError, match="1: energy_initial is nan") as caught:
         run(tiny(), tmp_path)
-    assert "Nothing has been learnt yet: what an architecture gives" in str(caught.value)
+    assert "This run has learnt nothing yet: g of [generator], as it began" in str(caught.value)
     assert "too strong" not in str(caught.value)
 
 

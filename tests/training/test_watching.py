@@ -104,6 +104,32 @@ def test_a_watcher_that_asks_for_what_there_is_not_is_named(tmp_path: Path):
     assert "\n" not in str(caught.value)
 
 
+def test_what_is_wrong_is_told_of_the_hook_that_it_is_of(tmp_path: Path):
+    """Hooks under another name, those that need not be there, and defaults are pluggy's ways."""
+
+    class Watcher:
+        @hookimpl(optionalhook=True)
+        def iteration_skipped(self, run: Run) -> None: ...
+
+        @hookimpl
+        def run_finished(self, run: Run, again: bool = False) -> None: ...
+
+        @hookimpl(specname="iteration_finished")
+        def told(self, run: Run, loss: float) -> None: ...
+
+    with pytest.raises(PluginError, match=r": iteration_finished\(run: .*asks for 'loss', "):
+        run(tiny(), tmp_path, watchers=[Watcher()])
+
+
+def test_the_hooks_that_there_are_are_listed(tmp_path: Path):
+    class Watcher:
+        @hookimpl
+        def qqq(self, run: Run) -> None: ...
+
+    with pytest.raises(PluginError, match="'qqq': known: descriptors, generators"):
+        run(tiny(), tmp_path, watchers=[Watcher()])
+
+
 @pytest.mark.parametrize(
     ("watchers", "says"),
     [
