@@ -135,8 +135,7 @@ def check_float64(network: nn.Module, kind: str, entry: Shape) -> None:
         with torch.no_grad():
             frozen(network, torch.float64)(torch.zeros(1, *entry))
     except RuntimeError as error:
-        problem = f'run.log_prob "float64" is not for this {kind}: {error}'
-        raise RecipeError("recipe", [problem]) from error
+        raise refusal(f'run.log_prob "float64" is not for this {kind}: {error}') from error
 
 
 def check_second_derivative(network: nn.Module, entry: Shape) -> None:
@@ -153,5 +152,4 @@ def check_second_derivative(network: nn.Module, entry: Shape) -> None:
         torch.autograd.grad(slope.square().sum(), learning, allow_unused=True)
     except RuntimeError as error:
         reason = str(error).partition("\n")[0]
-        problem = f"shift.score_penalty is not for this descriptor: {reason}"
-        raise RecipeError("recipe", [problem]) from error
+        raise refusal(f"shift.score_penalty is not for this descriptor: {reason}") from error

@@ -56,12 +56,18 @@ class Mala:
     def uniform(self, chains: int, x: Tensor, rng: torch.Generator) -> Tensor:
         return torch.rand(chains, generator=rng, device=x.device, dtype=x.dtype)
 
-    def step(self, target: Target, state: MalaState, rng: torch.Generator) -> MalaState:
+    def proposal(
+        self, target: Target, state: MalaState, rng: torch.Generator
+    ) -> tuple[MalaState, Tensor]:
+        """Return where the chains would go, and which of them may, (chains,)."""
         x = state.position
         noise = self.step_size * normal_like(x, rng)
         proposed = self.at(target, x + self.step_size**2 / 2 * state.score + noise)
         log_uniform = self.uniform(len(x), x, rng).log()
-        accept = log_uniform < self.log_ratio(state, proposed)
+        return proposed, log_uniform < self.log_ratio(state, proposed)
+
+    def step(self, target: Target, state: MalaState, rng: torch.Generator) -> MalaState:
+        x, (proposed, accept) = state.position, self.proposal(target, state, rng)
         moved = per_chain(accept, x)
         return MalaState(
             torch.where(moved, proposed.position, x),

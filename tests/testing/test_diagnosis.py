@@ -3,8 +3,9 @@ from pathlib import Path
 
 import attrs
 import pytest
+from results import result
 
-from coopkit.testing import Diagnosis, Result, diagnosis, likeliest_mistakes
+from coopkit.testing import Diagnosis, diagnosis, likeliest_mistakes
 from coopkit.testing.diagnosis import (
     UNMEASURED,
     Mistake,
@@ -28,22 +29,6 @@ def mistake(name: str, remedy: str = "", clues: dict[str, float] | None = None, 
 HALF = mistake("the half is missing", "write δ²/2", one_step=1.0, geweke=0.9)
 NOISE = mistake("the noise is halved", "write δU", one_step=1.0, noise=0.98)
 STREAM = mistake("the global stream is drawn from", "use rng", **{"global-stream": 1.0})
-
-
-def result(check: str, status: Status, **clues: float) -> Result:
-    return Result(
-        check=check,
-        status=status,
-        figure=9.0,
-        bound=4.0,
-        seed=3,
-        detail="",
-        stages=4,
-        false_alarm=0.0,
-        clues=clues,
-        meaning="",
-        source="",
-    )
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from typing import Any
 
 import attrs
 import pytest
+from results import result
 from rich.console import Console
 from rich.text import Text
 
@@ -88,22 +89,6 @@ def test_each_check_has_a_row_and_no_line_is_wider_than_the_terminal(call: Call)
     assert "likeliest" not in said
     ran = sum(cells[-1] == "passed" for cells in rows_of(table).values())
     assert f"{ran} passed, 0 failed, {len(CHECKS) - ran} not applicable; a right" in said
-
-
-def result(check: str, status: Status = "failed", detail: str = "seen", stages: int = 4) -> Result:
-    return Result(
-        check=check,
-        status=status,
-        figure=9.0,
-        bound=4.0,
-        seed=3,
-        detail=detail,
-        stages=stages,
-        false_alarm=0.0,
-        clues={},
-        meaning="",
-        source="(6)",
-    )
 
 
 def printed(show: Callable[[Console], None]) -> str:

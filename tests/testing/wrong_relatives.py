@@ -5,7 +5,7 @@ from typing import ClassVar
 import attrs
 import torch
 from mutant import Mutant
-from reference_samplers import Mala, MalaState, MomentumState, Underdamped
+from reference_samplers import Mala, MalaState, MomentumState, Underdamped, per_chain
 from torch import Tensor
 
 from coopkit.builtin.langevin import Langevin
@@ -26,11 +26,7 @@ class Unadjusted(Mala):
     """Computes the Metropolis test, and moves whatever comes of it."""
 
     def step(self, target: Target, state: MalaState, rng: torch.Generator) -> MalaState:
-        x = state.position
-        noise = torch.randn(x.shape, generator=rng, dtype=x.dtype)
-        proposed = self.at(target, x + self.step_size**2 / 2 * state.score + self.step_size * noise)
-        log_uniform = self.uniform(len(x), x, rng).log()
-        accept = log_uniform < self.log_ratio(state, proposed)
+        proposed, accept = self.proposal(target, state, rng)
         return MalaState(
             proposed.position,
             proposed.score,
@@ -68,12 +64,8 @@ class RejectedProposal(Mala):
     """Keeps the score of a rejected proposal."""
 
     def step(self, target: Target, state: MalaState, rng: torch.Generator) -> MalaState:
-        x = state.position
-        noise = torch.randn(x.shape, generator=rng, dtype=x.dtype)
-        proposed = self.at(target, x + self.step_size**2 / 2 * state.score + self.step_size * noise)
-        log_uniform = self.uniform(len(x), x, rng).log()
-        accept = log_uniform < self.log_ratio(state, proposed)
-        moved = accept.reshape(-1, *(1 for _ in x.shape[1:]))
+        x, (proposed, accept) = state.position, self.proposal(target, state, rng)
+        moved = per_chain(accept, x)
         return MalaState(
             torch.where(moved, proposed.position, x),
             proposed.score,
