@@ -15,6 +15,7 @@ from scipy.ndimage import label
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 
+from coopkit.inpainting import stencils
 from coopkit.inpainting.holes import Field, Hole, checked
 from coopkit.inpainting.solves import springs
 
@@ -165,10 +166,7 @@ class Edges:
     @classmethod
     def of(cls, hole: Hole) -> "Edges":
         """Return the edges of a hole (height, width) with at least one entry."""
-        places, unknown = np.arange(hole.size).reshape(hole.shape), np.flatnonzero(hole)
-        across = np.stack([places[:, :-1].ravel(), places[:, 1:].ravel()])
-        down = np.stack([places[:-1].ravel(), places[1:].ravel()])
-        ends = np.concatenate([across, down], axis=1)
+        unknown, ends = np.flatnonzero(hole), stencils.edges(hole.shape)
         inside: Hole = hole.ravel()[ends]
         within = np.searchsorted(unknown, ends[:, inside.all(axis=0)])
         graph = csr_array((np.ones(within.shape[1]), tuple(within)), shape=(len(unknown),) * 2)

@@ -1,15 +1,16 @@
 """Difference operators on a grid as sparse matrices.
 
-A row belongs to a place of the grid, counted row by row, and so does a column. A stencil that does
-not fit into the grid at a place has no row there, which is how every operator is reduced at the
-borders.
+A column belongs to a place of the grid, counted row by row. So does a row, except in `springs`,
+which has one for each edge. A stencil that does not fit into the grid at a place has no row there,
+which is how every operator is reduced at the borders.
 """
 
 from collections.abc import Iterable, Mapping
 from itertools import product
 
 import numpy as np
-from scipy.sparse import csr_array, vstack
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from coopkit.inpainting.holes import Hole
 
@@ -78,11 +79,21 @@ def differences_to(at: Hole, neighbours: Iterable[Offset]) -> csr_array:
     return operator
 
 
+def edges(shape: tuple[int, int]) -> NDArray[np.intp]:
+    """Return the two ends of every edge between neighbours, across and then down, (2, edges)."""
+    places = np.arange(shape[0] * shape[1]).reshape(shape)
+    across = np.stack([places[:, :-1].ravel(), places[:, 1:].ravel()])
+    down = np.stack([places[:-1].ravel(), places[1:].ravel()])
+    return np.concatenate([across, down], axis=1)
+
+
 def springs(shape: tuple[int, int]) -> csr_array:
-    """Return the difference along each horizontal and each vertical edge, a row for each place."""
-    everywhere = np.ones(shape, dtype=np.bool_)
-    down = stencil(everywhere, {(0, 0): -1, (1, 0): 1})
-    return vstack([down, stencil(everywhere, {(0, 0): -1, (0, 1): 1})], format="csr")
+    """Return the difference along each edge, (edges, places)."""
+    first, second = edges(shape)
+    count = len(first)
+    ends = np.tile(np.arange(count), 2), np.concatenate([first, second])
+    size = shape[0] * shape[1]
+    return csr_array((np.repeat([-1.0, 1.0], count), ends), shape=(count, size))
 
 
 def touched(hole: Hole, neighbours: Iterable[Offset]) -> Hole:
