@@ -139,13 +139,12 @@ def check_together(scheduled: Scheduled[T], iterations: int) -> Scheduled[T]:
     Raises:
         TableProblems: the class does not take those of some iteration together.
     """
-    if scheduled.schedules and hasattr(scheduled.table, "__attrs_post_init__"):
-        for t in moments(iterations):
-            try:
-                scheduled.at(t)
-            except ValueError as error:
-                said = f"at iteration {t} of its schedules: {error}"
-                raise TableProblems([("", said)]) from error
+    for t in moments(iterations) if scheduled.schedules else ():
+        try:
+            scheduled.at(t)
+        except ValueError as error:
+            said = f"at iteration {t} of its schedules: {error}"
+            raise TableProblems([("", said)]) from error
     return scheduled
 
 
@@ -162,7 +161,8 @@ def check_writable(tables: Raw) -> None:
 def structure_schedule(annotation: Any, raw: Raw, iterations: int | None) -> Schedule:
     """Return the schedule that a table names.
 
-    If it leaves out its `iterations`, they are those of the run after its `warmup`.
+    If it leaves out its `iterations`, and has no default of them, they are those of the run after
+    its `warmup`.
     """
     if iterations is None:
         raise ValueError("is the same throughout a run and cannot follow a schedule")
@@ -170,7 +170,8 @@ def structure_schedule(annotation: Any, raw: Raw, iterations: int | None) -> Sch
         raise ValueError(f"must be {describe(annotation)} and cannot follow a schedule")
     cls = find_class("schedule", raw)
     table = {key: value for key, value in raw.items() if key != "schedule"}
-    if "iterations" in attrs.fields_dict(cls):
+    own = attrs.fields_dict(cls).get("iterations")
+    if own is not None and own.default is attrs.NOTHING:
         warmup = table.get("warmup", 0)
         left = iterations - warmup if isinstance(warmup, int) else iterations
         table.setdefault("iterations", max(1, left))
@@ -192,12 +193,16 @@ def check_schedule(field: "attrs.Attribute[Any]", schedule: Schedule, iterations
 def check_field(field: "attrs.Attribute[Any]", value: T) -> T:
     """Run a field's validator on a value and return it.
 
+    One that reads other fields, too, has to wait until there are some.
+
     Raises:
         ValueError: with what the validator said.
     """
     if field.validator is not None:
         try:
             field.validator(None, field, value)
+        except AttributeError:
+            return value
         except (ValueError, TypeError) as error:
             said = str(error.args[0]) if error.args else f"cannot be {shorten(repr(value), 100)}"
             raise ValueError(without_name(said, field.name)) from error

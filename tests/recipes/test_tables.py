@@ -186,6 +186,20 @@ def test_a_schedule_that_says_not_how_long_ends_with_the_run_after_its_warmup():
     assert table.at(10).number == 3
 
 
+@attrs.frozen(kw_only=True)
+class Pulse:
+    iterations: int = 3
+
+    def value(self, t: int) -> float:
+        return float(t < self.iterations)
+
+
+def test_a_schedule_that_has_a_length_of_its_own_keeps_it(monkeypatch):
+    monkeypatch.setattr("coopkit.recipes.tables.find_class", lambda *_: Pulse)
+    table = structure_scheduled(Outer, {"number": {"schedule": "pulse"}}, iterations=10)
+    assert [table.at(t).number for t in (2, 3)] == [1, 0]
+
+
 def test_a_short_dip_of_a_long_schedule_is_seen():
     stairs = {"schedule": "piecewise", "values": [1, -1, 1], "boundaries": [5, 6]}
     with pytest.raises(TableProblems) as caught:
@@ -216,6 +230,34 @@ def test_numbers_that_follow_schedules_are_checked_together_at_every_iteration()
         structure_scheduled(Pair, {"low": rising}, iterations=10)
     said = "at iteration 5 of its schedules: low 1.0 must be under high 1.0"
     assert caught.value.items == [("", said)]
+
+
+def under_high(table: "Bounded", _: object, value: float) -> None:
+    if value >= table.high:
+        raise ValueError(f"low {value} must be under high {table.high}")
+
+
+@attrs.frozen(kw_only=True)
+class Bounded:
+    low: float = attrs.field(default=0.0, validator=under_high)
+    high: float = 1.0
+
+
+@pytest.mark.parametrize(
+    ("low", "said"),
+    [
+        (2.0, "low 2.0 must be under high 1.0"),
+        (
+            {"schedule": "linear", "start": 0, "end": 2},
+            "at iteration 5 of its schedules: low 1.0 must be under high 1.0",
+        ),
+    ],
+)
+def test_a_validator_may_read_other_fields(low, said):
+    with pytest.raises(TableProblems) as caught:
+        structure_scheduled(Bounded, {"low": low}, iterations=10)
+    assert caught.value.items == [("", said)]
+    assert structure_scheduled(Bounded, {"low": low, "high": 3.0}, iterations=10).at(5).low > 0
 
 
 def test_a_field_may_have_any_name_beside_a_schedule():
