@@ -1,7 +1,7 @@
 """A network tried before a run learns with it: what a plugin's architecture makes, in sentences."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -115,14 +115,26 @@ def try_values(network: nn.Module, label: str, entry: Shape, value: Shape) -> No
         if value and found.dtype != x.dtype:
             raise refusal(f"{label} gives {found.dtype}; it must give {x.dtype}")
     # Not at zero, where a network may well be constant.
-    x = torch.linspace(-1, 1, 2 * math.prod(entry)).reshape(2, *entry)
+    x = torch.linspace(-1, 1, 2 * math.prod(entry)).reshape(2, *entry).requires_grad_()
+    says = f"{label}, given {tuple(x.shape)}"
+    learning = [weight for weight in network.parameters() if weight.requires_grad]
     with torch.enable_grad(), evaluating(network):
-        learns = attempted(f"{label}, given {tuple(x.shape)}", network, x).requires_grad
-    if not learns and any(weight.requires_grad for weight in network.parameters()):
+        values = attempted(says, network, x)
+        to_x, *to_weights = attempted(says, slopes, values, [x, *learning])
+    if learning and all(to_weight is None for to_weight in to_weights):
         raise refusal(
             f"{label} gives values that do not depend on its weights, so that it cannot learn; "
             "a detach(), a no_grad() or a constant makes them so"
         )
+    if to_x is None:
+        raise refusal(f"{label} gives values that do not depend on what it is given")
+
+
+def slopes(values: Tensor, at: list[Tensor]) -> Sequence[Tensor | None]:
+    """Return ∂ Σ values / ∂x for each x; None where the values do not depend on it."""
+    if not values.requires_grad:
+        return [None] * len(at)
+    return torch.autograd.grad(values.sum(), at, allow_unused=True)
 
 
 def check_float64(network: nn.Module, kind: str, entry: Shape) -> None:

@@ -34,6 +34,12 @@ def fails(*_: object) -> None:
     raise KeyError("no such layer")
 
 
+def fails_backwards(f: Tensor) -> Tensor:
+    if f.requires_grad:
+        f.register_hook(fails)
+    return f
+
+
 def falls_short(*_: object) -> None:
     raise torch.OutOfMemoryError("none left")
 
@@ -63,6 +69,7 @@ def test_values_of_another_shape_are_refused(value: tuple[int, ...], says: str):
         (lambda f: f.tolist(), "gives a list for two chains; it must give (2,)"),
         (lambda f: f.detach(), "gives values that do not depend on its weights, so that it"),
         (torch.ones_like, "gives values that do not depend on its weights"),
+        (fails_backwards, "given (2, 1, 8, 8): KeyError: 'no such layer'"),
         (fails, "given (2, 1, 8, 8): KeyError: 'no such layer'"),
     ],
 )
@@ -79,6 +86,24 @@ def test_a_shape_that_is_right_for_several_chains_alone_is_refused():
 
     with pytest.raises(RecipeError, match=re.escape("f gives () for one chain; it must give (1,)")):
         try_values(Squeezed(5, 1), "f", (5,), ())
+
+
+class Constant(nn.Module):
+    """f(Y) = b."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.ones(1))
+
+    def forward(self, y: Tensor) -> Tensor:
+        return self.bias.expand(len(y))
+
+
+def test_values_that_do_not_depend_on_signals_are_refused():
+    says = "f gives values that do not depend on what it is given"
+    for network in (Constant(), Constant().requires_grad_(False)):
+        with pytest.raises(RecipeError, match=says):
+            try_values(network, "f", (5,), ())
 
 
 def test_weights_that_are_fixed_need_not_learn():

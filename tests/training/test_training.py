@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -90,15 +91,29 @@ def test_a_penalty_that_ends_is_told_while_there_is_one(tmp_path: Path):
     assert ["score_penalty" in line for line in metrics(tmp_path)] == [True, True, False, False]
 
 
+class Squared(torch.autograd.Function):
+    """x², whose slope torch cannot differentiate."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x**2
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, along: Tensor) -> Tensor:
+        return 2 * ctx.saved_tensors[0] * along
+
+
 class Once(torch.nn.Module):
-    """A network whose slope is no function of its weights that torch knows."""
+    """A network that can be differentiated once."""
 
     def __init__(self) -> None:
         super().__init__()
         self.layer = torch.nn.Linear(64, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layer(x.flatten(1).detach()).squeeze(1)
+        return Squared.apply(self.layer(x.flatten(1))).square().squeeze(1)
 
 
 def test_a_descriptor_that_a_penalty_does_not_suit_is_refused(
