@@ -156,12 +156,14 @@ def check_second_derivative(network: nn.Module, entry: Shape) -> None:
     Raises:
         RecipeError: saying what torch says.
     """
+    x = torch.zeros(1, *entry, requires_grad=True)
     try:
-        x = torch.zeros(1, *entry, requires_grad=True)
         with evaluating(network):
             (slope,) = torch.autograd.grad(network(x).sum(), x, create_graph=True)
-        learning = [weight for weight in network.parameters() if weight.requires_grad]
-        torch.autograd.grad(slope.square().sum(), learning, allow_unused=True)
+        # Asked for the weights' alone, torch would pass over what it cannot differentiate.
+        torch.autograd.backward(slope.square().sum())
     except RuntimeError as error:
         reason = str(error).partition("\n")[0]
         raise refusal(f"shift.score_penalty is not for this descriptor: {reason}") from error
+    finally:
+        network.zero_grad(set_to_none=True)
