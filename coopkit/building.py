@@ -43,6 +43,10 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
+PLAIN = ("NO", "MULTI_CPU", "MULTI_GPU", "MULTI_XPU", "MULTI_NPU")
+"""Accelerate's names of the ways in which every process has whole networks."""
+
+
 def new_accelerator(recipe: Recipe) -> "Accelerator":
     """Return the accelerator of a recipe; one process may make several after each other.
 
@@ -52,13 +56,32 @@ def new_accelerator(recipe: Recipe) -> "Accelerator":
     """
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
+    from accelerate.utils import GradientAccumulationPlugin
 
-    AcceleratorState._reset_state()
-    precision = None if recipe.run.mixed_precision == "auto" else recipe.run.mixed_precision
-    accelerator = Accelerator(mixed_precision=precision, cpu=recipe.run.device == "cpu")
-    if recipe.run.device == "cuda" and accelerator.device.type != "cuda":
+    # Processes that are joined stay so; else the device is chosen anew.
+    AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
+    accelerator = Accelerator(
+        mixed_precision=None
+        if recipe.run.mixed_precision == "auto"
+        else recipe.run.mixed_precision,
+        cpu=recipe.run.device == "cpu",
+        # Not what a launcher's configuration says: every backward pass is followed by its update,
+        # and a compiled network cannot be differentiated twice.
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+        dynamo_backend="no",
+    )
+    if recipe.run.device not in ("auto", accelerator.device.type):
         no = "has no CUDA" if torch.version.cuda is None else f"computes on {accelerator.device}"
-        problem = f'run.device "cuda": torch {torch.__version__} {no}; "auto" takes what there is'
+        problem = (
+            f'run.device "{recipe.run.device}": torch {torch.__version__} {no}; "auto" takes what '
+            "there is"
+        )
+        raise RecipeError("recipe", [problem])
+    if accelerator.distributed_type not in PLAIN:
+        problem = (
+            f"the launcher's configuration is for {accelerator.distributed_type.value}; coopkit "
+            "trains whole networks on every process"
+        )
         raise RecipeError("recipe", [problem])
     if recipe.run.log_prob == "float64" and finest(accelerator.device) != torch.float64:
         raise RecipeError("recipe", ['run.log_prob: this device has no "float64"'])

@@ -65,15 +65,15 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
     for old in list_checkpoints(folder)[:-keep]:
         removing = folder / f"{TEMPORARY}{old.name}"
         old.rename(removing)
-        shutil.rmtree(removing)
+        shutil.rmtree(removing, ignore_errors=True)
     return place
 
 
 def write(writing: Path, checkpoint: Checkpoint) -> None:
     """Write the files of a checkpoint to a folder that is not its place yet."""
     for leftover in writing.parent.glob(f"{TEMPORARY}*"):
-        shutil.rmtree(leftover)
-    writing.mkdir()
+        shutil.rmtree(leftover, ignore_errors=True)
+    writing.mkdir(exist_ok=True)
     for name, weights in checkpoint.networks.items():
         save_file(portable(weights), writing / f"{name}.safetensors")
     tensors: dict[str, Tensor] = {}
@@ -106,8 +106,8 @@ def load_checkpoint(place: Path) -> Checkpoint:
         state = json.loads((place / "state.json").read_text(encoding="utf-8"))
         if state.get("format", FORMAT) > FORMAT:
             raise RunError(f"the checkpoint {place} is of a newer coopkit; upgrade to read it")
-        networks = {name: load_file(place / f"{name}.safetensors") for name in state["networks"]}
-        tensors = load_file(place / "training.safetensors")
+        networks = {name: read(place / f"{name}.safetensors") for name in state["networks"]}
+        tensors = read(place / "training.safetensors")
         training = join(state["training"], tensors)
         checkpoint = Checkpoint(state["iteration"], networks, training)
         if not all_finite(checkpoint):
@@ -117,6 +117,14 @@ def load_checkpoint(place: Path) -> Checkpoint:
         raise RunError(
             f"the checkpoint {place} is damaged: {error}; remove it to go on from an older one"
         ) from error
+
+
+def read(file: Path) -> dict[str, Tensor]:
+    """Return the tensors in a file, copied from it, so that nothing holds the file any more.
+
+    A network file system keeps a removed file that is held, and its folder then cannot go.
+    """
+    return {name: tensor.clone() for name, tensor in load_file(file).items()}
 
 
 def put_weights(network: nn.Module, weights: Mapping[str, Tensor], kind: str) -> None:

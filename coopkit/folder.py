@@ -5,6 +5,7 @@ import shutil
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,10 @@ from coopkit.data import place_of
 from coopkit.errors import RunError
 from coopkit.recipes import Recipe
 from coopkit.writing import TEMPORARY
+
+SOFT = "fallback_to_soft"
+HARD: dict[str, Any] = {SOFT: False} if SOFT in signature(FileLock).parameters else {}
+"""A lock that the system lets go with its process, not a file that has to be deleted after it."""
 
 RECIPE_FILE = "recipe.toml"
 ENVIRONMENT_FILE = "environment.json"
@@ -169,7 +174,7 @@ class Hold:
         made = not self.folder.exists()
         self.folder.mkdir(parents=True, exist_ok=True)
         place = self.folder / LOCK_FILE
-        lock = FileLock(place, timeout=0)
+        lock = FileLock(place, timeout=0, **HARD)
         try:
             lock.acquire()
         except Timeout as error:

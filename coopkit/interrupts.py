@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -9,6 +10,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+
+AT_ONCE = 5.0
+"""Seconds within which another SIGTERM is the same one.
+
+A scheduler sends it to a launcher and to its processes, and the launcher passes it on to them.
+"""
 
 
 @contextmanager
@@ -20,9 +28,16 @@ def stopping_signals() -> Iterator[list[signal.Signals]]:
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
+    noted: dict[signal.Signals, float] = {}
+
     def note(number: int, frame: FrameType | None) -> None:
-        received.append(signal.Signals(number))
-        signal.signal(number, before[signal.Signals(number)])
+        sent = signal.Signals(number)
+        if sent not in noted:
+            noted[sent] = time.monotonic()
+            received.append(sent)
+        elif sent == signal.SIGINT or time.monotonic() > noted[sent] + AT_ONCE:
+            signal.signal(sent, before[sent])
+            signal.raise_signal(sent)
 
     for number in before:
         signal.signal(number, note)

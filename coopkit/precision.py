@@ -1,5 +1,7 @@
 """The precision of sums over the entries of a chain, and of a network that an engine casts."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import torch
@@ -17,6 +19,21 @@ def finest(device: torch.device) -> torch.dtype:
     except (RuntimeError, TypeError):
         return torch.float32
     return torch.float64
+
+
+@contextmanager
+def all_digits() -> Iterator[None]:
+    """Have convolutions of float32 on a GPU keep all its digits, not the ten bits of TF32.
+
+    That is what cuDNN does by default, and what a log p of some millions cannot bear; a gradient
+    can.
+    """
+    rounded = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = rounded
 
 
 def total(x: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import attrs
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from coopkit.checkpoint import Checkpoint, all_finite, put_weights
 from coopkit.errors import RunError
@@ -74,6 +75,7 @@ def restore(run: "Run", state: Checkpoint) -> None:
     for kind, learner in run.learners.items():
         put_weights(learner.network, state.networks[kind], kind)
         learner.optimizer.load_state_dict(training["optimizers"][kind])
+        lay_as_weights(learner.optimizer)
     rank, device = run.accelerator.process_index, run.accelerator.device
     shared = is_shared(training["memory"])
     for name, value in training["memory"].items():
@@ -92,6 +94,33 @@ def restore(run: "Run", state: Checkpoint) -> None:
     if run.accelerator.scaler and training["scaler"]:
         run.accelerator.scaler.load_state_dict(training["scaler"])
     run.iteration = state.iteration
+
+
+def lay_as_weights(optimizer: Optimizer) -> None:
+    """Have what an optimiser knows of a weight lie in memory as the weight does.
+
+    Fused ones go through both as they lie, and a checkpoint keeps no order.
+    """
+    for weight, known in optimizer.state.items():
+        for name, value in known.items():
+            if isinstance(value, Tensor) and value.shape == weight.shape:
+                known[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
+
+
+def check_alike(run: "Run") -> None:
+    """Refuse processes that do not all stand at the same iteration.
+
+    Raises:
+        RunError: some found a checkpoint and some did not, or not the same one.
+    """
+    parts = (run, run.start)
+    here = [-1 if part is None else part.iteration for part in parts]
+    found = run.accelerator.gather(torch.tensor([here], device=run.accelerator.device))
+    if not bool((found == found[0]).all()):
+        raise RunError(
+            f"the processes found different states of {run.folder}: they are at iterations "
+            f"{found.max(1).values.tolist()}; its folder must be one that all of them share"
+        )
 
 
 def is_shared(memory: Mapping[str, Tensor]) -> bool:

@@ -26,7 +26,7 @@ from coopkit.derivatives import (
     value_and_pull,
 )
 from coopkit.interfaces import Target
-from coopkit.precision import finest, total_of_squares
+from coopkit.precision import all_digits, finest, total_of_squares
 
 
 def squared_norm(x: Tensor) -> Tensor:
@@ -109,6 +109,7 @@ class RevisionTarget(Target):
     f: Callable[[Tensor], Tensor]
     reference_std: float = attrs.field(validator=gt(0))
 
+    @all_digits()
     def log_prob(self, x: Tensor) -> Tensor:
         """Return −E(Y) of equation (25), (chains,).
 
@@ -131,6 +132,7 @@ class RevisionTarget(Target):
         """Return f(Y), (chains,)."""
         return each_chain(self.f(x), x)
 
+    @all_digits()
     def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return −E(Y) and ∂f/∂Y − Y/s² from one pass through f.
 
@@ -166,6 +168,7 @@ class InferenceTarget(Target):
     noise_std: float = attrs.field(validator=gt(0))
     observed: Tensor | None = None
 
+    @all_digits()
     def log_prob(self, x: Tensor) -> Tensor:
         """Return log p(X, Y) + const of equation (10), (chains,)."""
         self.check(x)
@@ -178,6 +181,7 @@ class InferenceTarget(Target):
         x = x.detach()
         return pull(self.g, x, self.error, *self.known) - x
 
+    @all_digits()
     def log_prob_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return log p(X, Y) + const and σ⁻² (Y − g(X)) ∂g/∂X − X from one pass through g."""
         self.check(x)

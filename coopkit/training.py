@@ -36,7 +36,7 @@ from coopkit.optimizers import apply_settings
 from coopkit.plugins import check_watchers, registry, watching
 from coopkit.recipes import Recipe
 from coopkit.recipes.sections import Network
-from coopkit.resuming import has_learnt, restore
+from coopkit.resuming import check_alike, has_learnt, restore
 from coopkit.starting import begin_from
 from coopkit.streams import Order, seeded, stream_seed
 from coopkit.watchers import file_watchers
@@ -177,8 +177,8 @@ def run(
         The run as it ended; `interrupted` says whether a signal cut it short.
 
     Raises:
-        CoopkitError: the recipe, the data, the folder or a watcher is not right, or training
-            diverged.
+        CoopkitError: the recipe, the data, the folder or a watcher is not right, training diverged,
+            or several processes do not share the folder.
     """
     if not isinstance(recipe, Recipe):
         recipe = Recipe.read(recipe)
@@ -186,7 +186,7 @@ def run(
     hold = Hold(Path(folder))
     training = prepare(recipe, hold.folder, resume, overwrite)
     with hold.kept(training.is_main):
-        training.accelerator.wait_for_everyone()
+        check_alike(training)
         if overwrite and training.is_main:
             if training.start is not None:
                 clear_run(training.start.folder)

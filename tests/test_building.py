@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate import Accelerator, DistributedType, PartialState
 from torch import Tensor, nn
 
 from coopkit.building import build_learner, new_accelerator
@@ -73,6 +74,30 @@ def built(monkeypatch: pytest.MonkeyPatch, network: nn.Module, *changes: str) ->
 
 def flat(*layers: nn.Module) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 3), *layers, nn.Linear(3, 1), nn.Flatten(0))
+
+
+def test_a_launcher_cannot_put_off_updates_or_compile(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "AOT_EAGER")
+    accelerator = new_accelerator(Recipe.read(TINY / "cooperative.toml"))
+    assert accelerator.gradient_accumulation_steps == 1
+    assert accelerator.state.dynamo_plugin.backend.value == "NO"
+
+
+def test_parts_of_networks_are_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Accelerator, "distributed_type", DistributedType.FSDP)
+    with pytest.raises(RecipeError, match="the launcher's configuration is for FSDP; coopkit"):
+        new_accelerator(Recipe.read(TINY / "cooperative.toml"))
+
+
+def test_every_run_of_a_process_chooses_its_device(monkeypatch: pytest.MonkeyPatch):
+    recipe = Recipe.read(TINY / "cooperative.toml", ["run.device=cpu"])
+    new_accelerator(recipe)
+    PartialState._shared_state["device"] = torch.device("meta")
+    assert new_accelerator(recipe).device.type == "cpu"
+    monkeypatch.setattr(Accelerator, "device", torch.device("meta"))
+    with pytest.raises(RecipeError, match=r'run\.device "cpu": torch'):
+        new_accelerator(recipe)
 
 
 def test_a_network_that_comes_in_evaluation_mode_learns_as_any(monkeypatch: pytest.MonkeyPatch):

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -142,3 +143,30 @@ def test_weights_that_are_not_finite_are_seen(tmp_path: Path, value: float):
     place = save_checkpoint(tmp_path, checkpoint(fill=value), keep=1)
     with pytest.raises(RunError, match=r"00000003 is damaged: a weight is not finite; remove it"):
         load_checkpoint(place)
+
+
+def test_nothing_holds_the_files_that_were_read(tmp_path: Path):
+    maps = Path("/proc/self/maps")
+    if not maps.exists():
+        pytest.skip("no list of what this process holds")
+    place = save_checkpoint(tmp_path, checkpoint(), keep=2)
+    read = load_checkpoint(place)
+    assert read.iteration == 3
+    assert str(place) not in maps.read_text()
+
+
+def test_a_folder_that_cannot_go_yet_ends_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A network file system keeps what another process holds."""
+    plain = shutil.rmtree
+
+    def kept(folder: Path, ignore_errors: bool = False) -> None:
+        if not ignore_errors:
+            raise OSError("Directory not empty")
+
+    monkeypatch.setattr("coopkit.checkpoint.shutil.rmtree", kept)
+    for iteration in (1, 2, 3):
+        save_checkpoint(tmp_path, checkpoint(iteration), keep=1)
+    assert [load_checkpoint(place).iteration for place in list_checkpoints(tmp_path)] == [3]
+    monkeypatch.setattr("coopkit.checkpoint.shutil.rmtree", plain)
+    save_checkpoint(tmp_path, checkpoint(4), keep=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["00000004"]

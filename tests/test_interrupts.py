@@ -117,6 +117,24 @@ def test_second_signal_has_its_usual_effect():
             signal.raise_signal(signal.SIGINT)
 
 
+def test_a_scheduler_may_send_its_signal_twice(monkeypatch: pytest.MonkeyPatch):
+    """To the launcher, which passes it on, and to its processes."""
+    clock, later = [100.0], []
+    monkeypatch.setattr("coopkit.interrupts.time.monotonic", lambda: clock[0])
+    before = signal.signal(signal.SIGTERM, lambda number, _: later.append(number))
+    try:
+        with stopping_signals() as received:
+            for moment in (100.0, 100.01, 104.9):
+                clock[0] = moment
+                signal.raise_signal(signal.SIGTERM)
+            assert (received, later) == ([signal.SIGTERM], [])
+            clock[0] = 105.1
+            signal.raise_signal(signal.SIGTERM)
+            assert later == [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def test_handlers_are_put_back():
     before = signal.getsignal(signal.SIGTERM)
     with stopping_signals():

@@ -93,3 +93,18 @@ def test_exact_values_have_layers_in_float64_and_derivatives_have_not(seed: int)
     torch.testing.assert_close(found, exactly, rtol=1e-9, atol=0)
     reference = images.double().square().flatten(1).sum(1) / (2 * STD**2)
     torch.testing.assert_close(log_prob, exactly - reference, rtol=1e-12, atol=0)
+
+
+def test_log_p_is_of_all_digits_and_scores_are_as_torch_has_them(seed: int):
+    seen = []
+
+    def noting(x: Tensor) -> Tensor:
+        seen.append(torch.backends.cudnn.allow_tf32)
+        return x.flatten(1).sum(1)
+
+    x, usual = torch.randn(2, 3), torch.backends.cudnn.allow_tf32
+    for target in (RevisionTarget(noting, 1.0), InferenceTarget(noting, torch.zeros(2), 1.0)):
+        for ask in (target.log_prob, target.log_prob_and_score, target.score):
+            ask(x)
+            assert torch.backends.cudnn.allow_tf32 == usual
+    assert seen == [False, False, usual] * 2

@@ -137,7 +137,10 @@ class Choices:
 
 def cached_choices() -> Choices:
     """Return what this user's earlier runs have measured."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    try:
+        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:  # a user without a home, as in some containers
+        return Choices()
     cache = Path(home) / "coopkit" / "choices.json"
     return Choices(known=read_choices(cache), cache=cache)
 

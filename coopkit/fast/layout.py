@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, fx
 
 from coopkit.fast.convolutions import CHANNELS_LAST
-from coopkit.fast.graphs import insert_after, is_image
+from coopkit.fast.graphs import insert_after, is_image, value
 from coopkit.fast.normalization import column_of, group_norm_backward, only_scale, scale_and_shift
 
 aten = torch.ops.aten
@@ -36,7 +36,8 @@ def lay_out(graph: fx.Graph, level: dict[fx.Node, int]) -> None:
             insert_after(graph, node, torch.Tensor.contiguous, readers)
         normed = [user for user in node.users if user.target is aten.native_group_norm.default]
         if is_image(node) and level[node] > 0 and normed:
-            insert_after(graph, node, channels_last, normed)
+            on_cpu = value(node).device.type == "cpu"
+            insert_after(graph, node, channels_last if on_cpu else torch.Tensor.contiguous, normed)
     (output,) = (node for node in nodes if node.op == "output")
     for node in output.all_input_nodes:
         insert_after(graph, node, torch.Tensor.contiguous, [output])

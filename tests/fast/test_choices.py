@@ -406,3 +406,12 @@ def test_where_nothing_may_be_measured_a_network_is_prepared(seed, unmeasured, m
     results_of(network, preparation, like("correlation").normal_())
     assert preparation.reason(network) == ""
     assert preparation.choices.used == {}
+
+
+def test_a_user_without_a_home_measures_anew(monkeypatch: pytest.MonkeyPatch):
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", homeless)
+    assert cached_choices().cache is None

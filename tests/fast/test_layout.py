@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from coopkit.fast import Preparation
+from coopkit.fast.layout import channels_last, lay_out
 
 SHAPE = (3, 12, 11)
 
@@ -49,3 +50,26 @@ def test_a_value_that_is_read_twice(name: str, seed: int, in_double: Any, assert
         assert_near(fast.pull(x, torch.sin), pulled, 1e-5)
     assert torch.equal(x, before)
     assert preparation.reason(network) == ""
+
+
+class Step:
+    """What marks a step of a plan."""
+
+    def taken(self, x: Tensor) -> Tensor:
+        return x
+
+
+@pytest.mark.parametrize(
+    ("device", "how"), [("cpu", channels_last), ("meta", torch.Tensor.contiguous)]
+)
+def test_group_norm_is_given_the_layout_that_its_device_takes(device: str, how: Any):
+    """Off the CPU torch refuses images with their channels last."""
+    graph = fx.Graph()
+    x = graph.placeholder("x")
+    step = graph.call_function(Step().taken, (x,))
+    normed = graph.call_function(torch.ops.aten.native_group_norm.default, (step,))
+    output = graph.output(normed)
+    for node in (x, step, normed):
+        node.meta["val"] = torch.empty(2, 4, 5, 5, device=device)
+    lay_out(graph, {x: 0, step: 1, normed: 1, output: 1})
+    assert normed.args[0].target is how

@@ -1,19 +1,22 @@
 """A run that is taken up again is the one that was never interrupted."""
 
+import re
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import attrs
 import pytest
 import torch
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 from training.runs import NETWORKS, StopAt, assert_same_run, metrics, newest, tiny
 
 from coopkit.builtin.layers import NONLINEARITIES
 from coopkit.checkpoint import list_checkpoints, save_checkpoint
 from coopkit.errors import RunError
+from coopkit.resuming import check_alike, lay_as_weights
 from coopkit.training import run
 
 ADAM = '{name="Adam", lr=0.001, betas=[0.5, 0.999]}'
@@ -130,3 +133,34 @@ def test_resuming_with_other_images_is_refused(name: str, tmp_path: Path):
     Image.fromarray(grey.T.copy()).save(source / "two.png")
     with pytest.raises(RunError, match="gives other images than those that the run began with"):
         run(tiny(name, *keys, "run.iterations=3"), tmp_path / "run", resume=True)
+
+
+def test_what_an_optimiser_knows_lies_as_its_weights_do(seed: int):
+    weight = nn.Parameter(torch.randn(4, 3, 5, 5).to(memory_format=torch.channels_last))
+    optimizer = torch.optim.Adam([weight])
+    weight.grad = torch.randn_like(weight)
+    optimizer.step()
+    state = optimizer.state[weight]
+    known = state["exp_avg"].clone()
+    state["exp_avg"], step = known.contiguous(), state["step"]
+    lay_as_weights(optimizer)
+    assert state["exp_avg"].stride() == weight.stride()
+    assert torch.equal(state["exp_avg"], known)
+    assert state["step"] is step
+
+
+@pytest.mark.parametrize(
+    ("others", "said"), [([3, -1], ""), ([0, -1], "at iterations [3, 0]"), ([3, 5], "[3, 5]")]
+)
+def test_processes_that_found_different_states_are_refused(others: list[int], said: str):
+    def gather(here: Tensor) -> Tensor:
+        assert here.tolist() == [[3, -1]]
+        return torch.cat([here, torch.tensor([others])])
+
+    accelerator = SimpleNamespace(gather=gather, device="cpu")
+    found = SimpleNamespace(accelerator=accelerator, iteration=3, start=None, folder="out")
+    if not said:
+        check_alike(found)
+        return
+    with pytest.raises(RunError, match=re.escape(said)):
+        check_alike(found)
