@@ -64,8 +64,8 @@ def check_folder(recipe: Recipe, folder: Path, resume: bool, overwrite: bool) ->
         return []
     if not resume:
         raise RunError(
-            f"{folder} already holds a run; --resume goes on with it, --overwrite removes it, "
-            "--out chooses another folder"
+            f"{folder} already holds a run; --resume goes on with it, --overwrite removes it (in "
+            "Python resume=True, overwrite=True), --out chooses another folder"
         )
     changed = sorted(differences(Recipe.read(stored).raw, recipe.raw))
     if changed:

@@ -20,13 +20,13 @@ import torch
 from torch import Tensor
 
 GAMMA = 0.05
-"""γ > 0: how little log δ is drawn to μ."""
+"""γ > 0: how strongly log δ is drawn to μ."""
 
 T0 = 10
 """t0 ≥ 0: how much the first steps are held back."""
 
 KAPPA = 0.75
-"""κ in (0.5, 1]: how fast the first steps are forgotten by δ̄."""
+"""κ in (0.5, 1]: the smaller, the sooner δ̄ forgets the first steps; 1 is their plain mean."""
 
 FARTHEST = math.log(1e6)
 """How far log δ may go from μ. Not of the paper: where every step is accepted, as on a flat

@@ -1,5 +1,6 @@
 """A pair in the plane, trained by hand: python docs/plane.py draws it beside the exact density."""
 
+import math
 from collections.abc import Callable
 
 import attrs
@@ -19,6 +20,7 @@ REFERENCE_STD, NOISE_STD = 2.0, 0.15
 """s and σ."""
 
 CHAINS = 256
+LANGEVIN = Langevin(step_size=0.2)
 LINE = torch.linspace(-4, 4, 161)
 GRID = torch.cartesian_prod(LINE, LINE)
 
@@ -51,8 +53,17 @@ def network(outputs: int) -> nn.Sequential:
     return nn.Sequential(*hidden, nn.Linear(64, outputs))
 
 
-def train(iterations: int = 1000, steps: int = 30, step_size: float = 0.2, seed: int = 0) -> Pair:
-    """Train a pair by Algorithm 3, with X = X̂ in the place of G1."""
+def train(
+    iterations: int = 1000,
+    steps: int = 30,
+    sampler: Langevin = LANGEVIN,
+    persistent: bool = False,
+    seed: int = 0,
+) -> Pair:
+    """Train a pair by Algorithm 3, with X = X̂ in the place of G1.
+
+    Persistent chains, those of Algorithm 1, go on from where they were left, the first drafts.
+    """
     rng = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -61,9 +72,10 @@ def train(iterations: int = 1000, steps: int = 30, step_size: float = 0.2, seed:
     g_optimizer = torch.optim.Adam(g.parameters(), lr=0.002)
     share = 0.1 ** (1 / iterations)
     rates = [ExponentialLR(optimizer, share) for optimizer in (f_optimizer, g_optimizer)]
+    revised = None
     for _ in range(iterations):
         draft = coopkit.generate(g, (2,), CHAINS, NOISE_STD, rng)
-        initial, sampler = draft.initial, Langevin(step_size=step_size)
+        initial = draft.initial if revised is None or not persistent else revised
         revised = coopkit.revise(f, REFERENCE_STD, sampler, initial, steps, rng).revised
         coopkit.shift_density(f, f_optimizer, observe(CHAINS, rng), revised)
         coopkit.reconstruct(g, g_optimizer, draft.latents, revised, NOISE_STD)
@@ -87,6 +99,12 @@ def divergence(pair: Pair) -> float:
     """Return KL(data ‖ descriptor) in nats."""
     data, descriptor = on_grid(log_data), on_grid(log_descriptor(pair))
     return float((data.exp() * (data - descriptor)).sum())
+
+
+def likelihood(y: Tensor) -> float:
+    """Return the mean log density of the data at y, (n, 2)."""
+    constant = math.log(len(CENTRES) * 2 * math.pi * SPREAD**2)
+    return float(log_data(y).mean()) - constant
 
 
 def draw(pair: Pair, file: str) -> None:
@@ -113,3 +131,4 @@ if __name__ == "__main__":
     trained = train()
     draw(trained, "plane.png")
     print(f"plane.png is drawn; KL(data ‖ descriptor) is {divergence(trained):.3f} nats")
+    print(f"mean log density of the data at S2: {likelihood(trained.revised):.2f}")

@@ -59,3 +59,12 @@ def test_data_have_the_density_that_is_said(plane):
     for moment in (lambda y: y[:, 0] ** 2, lambda y: (y[:, 0] * y[:, 1]) ** 2):
         exact = float((probability * moment(plane.GRID)).sum())
         assert float(moment(drawn).mean()) == pytest.approx(exact, rel=0.03)
+
+
+def test_the_likelihood_of_the_data_is_their_negative_entropy(plane):
+    """log p summed over the grid, with the area of a square."""
+    area = float(plane.LINE[1] - plane.LINE[0]) ** 2
+    data = plane.on_grid(plane.log_data)
+    entropy = -float((data.exp() * (data - math.log(area))).sum())
+    drawn = plane.observe(100_000, torch.Generator().manual_seed(4))
+    assert plane.likelihood(drawn) == pytest.approx(-entropy, abs=0.02)
