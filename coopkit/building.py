@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
-PLAIN = ("NO", "MULTI_CPU", "MULTI_GPU", "MULTI_XPU", "MULTI_NPU")
-"""Accelerate's names of the ways in which every process has whole networks."""
+PLAIN = ("NO", "MULTI_")
+"""How Accelerate's names begin of the ways in which every process has whole networks."""
 
 
 def new_accelerator(recipe: Recipe) -> "Accelerator":
@@ -60,24 +60,23 @@ def new_accelerator(recipe: Recipe) -> "Accelerator":
 
     # Processes that are joined stay so; else the device is chosen anew.
     AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
+    precision, device = recipe.run.mixed_precision, recipe.run.device
     accelerator = Accelerator(
-        mixed_precision=None
-        if recipe.run.mixed_precision == "auto"
-        else recipe.run.mixed_precision,
-        cpu=recipe.run.device == "cpu",
+        mixed_precision=None if precision == "auto" else precision,
+        cpu=device == "cpu",
         # Not what a launcher's configuration says: every backward pass is followed by its update,
         # and a compiled network cannot be differentiated twice.
         gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
         dynamo_backend="no",
     )
-    if recipe.run.device not in ("auto", accelerator.device.type):
-        no = "has no CUDA" if torch.version.cuda is None else f"computes on {accelerator.device}"
+    if device not in ("auto", accelerator.device.type):
+        lacks = device == "cuda" and torch.version.cuda is None
+        no = "has no CUDA" if lacks else f"computes on {accelerator.device}"
         problem = (
-            f'run.device "{recipe.run.device}": torch {torch.__version__} {no}; "auto" takes what '
-            "there is"
+            f'run.device "{device}": torch {torch.__version__} {no}; "auto" takes what there is'
         )
         raise RecipeError("recipe", [problem])
-    if accelerator.distributed_type not in PLAIN:
+    if not accelerator.distributed_type.value.startswith(PLAIN):
         problem = (
             f"the launcher's configuration is for {accelerator.distributed_type.value}; coopkit "
             "trains whole networks on every process"

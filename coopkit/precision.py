@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 import torch
 from einops import rearrange
@@ -21,6 +22,14 @@ def finest(device: torch.device) -> torch.dtype:
     return torch.float64
 
 
+CONVOLUTIONS: tuple[Any, str, object] = (
+    (torch.backends.cudnn.conv, "fp32_precision", "ieee")
+    if hasattr(torch.backends.cudnn, "conv")
+    else (torch.backends.cudnn, "allow_tf32", False)
+)
+"""Where torch, since 2.9 and before, has the precision of convolutions, and all digits' value."""
+
+
 @contextmanager
 def all_digits() -> Iterator[None]:
     """Have convolutions of float32 on a GPU keep all its digits, not the ten bits of TF32.
@@ -28,12 +37,13 @@ def all_digits() -> Iterator[None]:
     That is what cuDNN does by default, and what a log p of some millions cannot bear; a gradient
     can.
     """
-    rounded = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
+    flags, name, full = CONVOLUTIONS
+    usual = getattr(flags, name)
+    setattr(flags, name, full)
     try:
         yield
     finally:
-        torch.backends.cudnn.allow_tf32 = rounded
+        setattr(flags, name, usual)
 
 
 def total(x: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from coopkit.builtin import FaceDescriptor, ObjectDescriptor
 from coopkit.fast import Preparation
-from coopkit.precision import finest, total, total_of_squares
+from coopkit.precision import CONVOLUTIONS, finest, total, total_of_squares
 from coopkit.targets import InferenceTarget, RevisionTarget, exact, frozen
 
 HE = {"weight_std": "he", "last_std": "he"}
@@ -99,12 +99,15 @@ def test_log_p_is_of_all_digits_and_scores_are_as_torch_has_them(seed: int):
     seen = []
 
     def noting(x: Tensor) -> Tensor:
-        seen.append(torch.backends.cudnn.allow_tf32)
+        seen.append(getattr(flags, name))
         return x.flatten(1).sum(1)
 
-    x, usual = torch.randn(2, 3), torch.backends.cudnn.allow_tf32
+    flags, name, full = CONVOLUTIONS
+    x, usual = torch.randn(2, 3), getattr(flags, name)
     for target in (RevisionTarget(noting, 1.0), InferenceTarget(noting, torch.zeros(2), 1.0)):
         for ask in (target.log_prob, target.log_prob_and_score, target.score):
             ask(x)
-            assert torch.backends.cudnn.allow_tf32 == usual
-    assert seen == [False, False, usual] * 2
+            assert getattr(flags, name) == usual
+    assert seen == [full, full, usual] * 2
+    assert full != usual
+    assert torch.backends.cudnn.allow_tf32  # torch refuses to tell where the two ways were mixed
