@@ -41,7 +41,7 @@ class TamedLangevin:
     Invariant law: p in the limit δ → 0, with a bias that vanishes with δ. Unlike Langevin's own,
     the chain stays stable where the score grows faster than linearly.
 
-    Step-size convention: `step_size` is the paper of coopkit's δ, the standard deviation of the
+    Step-size convention: `step_size` is δ as in coopkit's paper, the standard deviation of the
     noise. Brosse et al. call γ = δ²/2, the coefficient of the drift, the step size.
 
     Attributes:
