@@ -46,6 +46,13 @@ if TYPE_CHECKING:
 PLAIN = ("NO", "MULTI_")
 """How Accelerate's names begin of the ways in which every process has whole networks."""
 
+LOSS_SCALE = 2.0**-6
+"""What losses are multiplied by in fp16 at first.
+
+Torch's own 2¹⁶ is for means over entries. Those of D2 and G2 are sums over an image: at 2¹⁶ the
+first twelve updates of f in `texture-small` are skipped, until it has been halved to ⅛.
+"""
+
 
 def new_accelerator(recipe: Recipe) -> "Accelerator":
     """Return the accelerator of a recipe; one process may make several after each other.
@@ -56,7 +63,7 @@ def new_accelerator(recipe: Recipe) -> "Accelerator":
     """
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
-    from accelerate.utils import GradientAccumulationPlugin
+    from accelerate.utils import GradientAccumulationPlugin, GradScalerKwargs
 
     # Processes that are joined stay so; else the device is chosen anew.
     AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
@@ -68,6 +75,7 @@ def new_accelerator(recipe: Recipe) -> "Accelerator":
         # and a compiled network cannot be differentiated twice.
         gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
         dynamo_backend="no",
+        kwargs_handlers=[GradScalerKwargs(init_scale=LOSS_SCALE)],
     )
     if device not in ("auto", accelerator.device.type):
         lacks = device == "cuda" and torch.version.cuda is None
@@ -95,6 +103,15 @@ def new_accelerator(recipe: Recipe) -> "Accelerator":
         # Left to the interpreter, the threads that join the processes may abort at its exit.
         atexit.register(accelerator.end_training)
     return accelerator
+
+
+def abandon(accelerator: "Accelerator") -> None:
+    """Let a process that has failed exit at once, so that its launcher ends the others.
+
+    GPUs would first wait for what the others have not sent, and never will.
+    """
+    if accelerator.device.type != "cpu":
+        atexit.unregister(accelerator.end_training)
 
 
 def check_shares(recipe: Recipe, images: Images, accelerator: "Accelerator") -> None:

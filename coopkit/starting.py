@@ -51,7 +51,7 @@ def unexpanded(generator: nn.Module, entries: int) -> Expanded:
 
 
 def mean_and_root(latents: Tensor) -> tuple[Tensor, Tensor]:
-    """Return μ and Σ^½ of latents (n, ...), n ≥ 2: (d,) and (d, d).
+    """Return μ and Σ^½ of latents (n, ...), n ≥ 2: (d,) and (d, d), on the CPU.
 
     With them in the generator, latents of mean 0 and covariance I draw what these drew: a step of
     parameter-expanded EM (Liu, Rubin and Wu 1998), which leaves the family of densities as it is if
@@ -61,7 +61,7 @@ def mean_and_root(latents: Tensor) -> tuple[Tensor, Tensor]:
         RunError: the latents have too many entries.
     """
     check_entries(latents[0].numel())
-    flat = rearrange(latents, "n ... -> n (...)").double()
+    flat = rearrange(latents, "n ... -> n (...)").cpu().double()
     values, axes = torch.linalg.eigh(flat.T.cov().reshape(flat.shape[1], -1))
     root = (axes * values.clamp(min=0).sqrt()) @ axes.T
     return flat.mean(0).float(), root.float()

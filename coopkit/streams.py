@@ -49,9 +49,14 @@ def seeded(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
     """Seed torch's global streams, which initial weights and dropout draw from, then restore them.
 
     What is drawn is a function of the seed alone, so no checkpoint needs to save these streams.
-    Where it is drawn on the CPU, the streams of GPUs are not touched.
+    The streams of other GPUs are not touched.
     """
     kind = torch.device(device).type
     with torch.random.fork_rng([device] if kind == "cuda" else []):
-        (torch.default_generator if kind == "cpu" else torch).manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
+        if kind == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        elif kind != "cpu":
+            torch.manual_seed(seed)
         yield

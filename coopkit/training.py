@@ -15,6 +15,7 @@ from torch import Tensor
 
 from coopkit.algorithms import Algorithm
 from coopkit.building import (
+    abandon,
     begin_latents,
     build_algorithm,
     build_learner,
@@ -108,12 +109,10 @@ class Run:
             network: Network = getattr(self.recipe, kind)
             apply_settings(learner.optimizer, network.optimizer.at(t))
         places = own_part(self.order.places(t), self.accelerator)
-        batch = Batch(
-            self.images.signals(places).to(self.accelerator.device),
-            places.to(self.accelerator.device),
-        )
+        device = self.accelerator.device
+        batch = Batch(self.images.signals(places).to(device), places.to(device))
         rank, settings = self.accelerator.process_index, self.recipe.settings(t)
-        with seeded(stream_seed(self.recipe.seed, "dropout", t, rank), self.accelerator.device):
+        with seeded(stream_seed(self.recipe.seed, "dropout", t, rank), device):
             iteration = self.algorithm.iterate(batch, settings)
         self.figures = self.read(iteration.figures)
         self.iteration += 1
@@ -265,6 +264,7 @@ def learn(training: Run, received: list[signal.Signals], watchers: Sequence[obje
             hooks.iteration_finished(run=training, iteration=iteration)
     except BaseException:
         training.failed = True
+        abandon(training.accelerator)
         raise
     finally:
         hooks.run_finished(run=training)

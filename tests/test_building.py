@@ -164,3 +164,23 @@ def test_two_processes_train_and_resume_as_one(tmp_path: Path):
     assert process.returncode == 0, said
     metrics = (tmp_path / "cooperative" / "whole" / "metrics.jsonl").read_text()
     assert len(metrics.splitlines()) == 3
+
+
+def test_a_loss_in_fp16_is_scaled_down_at_first():
+    """Gradients of sums over an image overflow under torch's own scale."""
+    scaling = new_accelerator(Recipe.read(TINY / "cooperative.toml")).scaler_handler
+    assert scaling.init_scale < 1
+
+
+@pytest.mark.parametrize(("device", "waits"), [("cpu", True), ("cuda", False)])
+def test_a_process_that_failed_on_a_gpu_does_not_wait_for_others(device: str, waits: bool):
+    program = f"""
+import atexit, torch
+from types import SimpleNamespace
+from coopkit.building import abandon
+joined = SimpleNamespace(device=torch.device("{device}"), end_training=lambda: print("waits"))
+atexit.register(joined.end_training)
+abandon(joined)
+"""
+    command = [sys.executable, "-c", program]
+    assert ("waits" in subprocess.run(command, capture_output=True, text=True).stdout) == waits

@@ -1,3 +1,6 @@
+from contextlib import nullcontext
+from unittest import mock
+
 import pytest
 import torch
 from hypothesis import given
@@ -65,3 +68,19 @@ def test_the_global_stream_is_seeded_and_left_as_it_was(monkeypatch: pytest.Monk
     assert not torch.equal(drawn[0], drawn[2])
     assert torch.equal(torch.get_rng_state(), before)
     assert asked == []
+
+
+def test_one_gpu_is_seeded_and_its_stream_restored():
+    """Seeding them all would leave what nothing restores on the others."""
+    with (
+        mock.patch.object(torch.random, "fork_rng", return_value=nullcontext()) as forked,
+        mock.patch.object(torch.cuda, "device", return_value=nullcontext()) as chosen,
+        mock.patch.object(torch.cuda, "manual_seed") as one,
+        mock.patch.object(torch.cuda, "manual_seed_all") as all_of_them,
+        seeded(3, "cuda:1"),
+    ):
+        pass
+    forked.assert_called_once_with(["cuda:1"])
+    chosen.assert_called_once_with("cuda:1")
+    one.assert_called_once_with(3)
+    all_of_them.assert_not_called()

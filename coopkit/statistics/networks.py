@@ -65,7 +65,7 @@ class FeatureNetwork:
             )
         if not bool(torch.isfinite(found).all()):
             raise DataError("the feature network gives features that are not finite")
-        return found.double().cpu()
+        return found.cpu().double()
 
     def prepared(self, images: Tensor) -> Tensor:
         """Return images as the network wants them."""

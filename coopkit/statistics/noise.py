@@ -44,6 +44,7 @@ def random_phase(image: Tensor, seed: int) -> Tensor:
     white = fft.fft2(torch.randn(image.shape[-2:], generator=rng, dtype=image.dtype))
     phase = white / white.abs()
     phase[0, 0] = 1
+    phase = phase.to(image.device)
     shuffled: Tensor = fft.ifft2(fft.fft2(image) * phase).real
     return shuffled
 

@@ -25,7 +25,7 @@ def farthest_latents(
     rng: torch.Generator,
     observed: Tensor | None = None,
 ) -> Tensor:
-    """Return r of each signal, (n,), float64, for which p(‖X‖ > r | Y) is below 10⁻⁶.
+    """Return r of each signal, (n,), in `finest`, for which p(‖X‖ > r | Y) is below 10⁻⁶.
 
     Let Ē be the mean of ‖Y − g(X)‖²/2σ² over X ~ N(0, I). By Jensen's inequality p(Y) is e^−Ē at
     least, up to the constant that p(Y | X) has as well, so that p(‖X‖ > r | Y) is e^Ē times that of
@@ -44,7 +44,7 @@ def farthest_latents(
     target = InferenceTarget(g, signals, noise_std, observed)
     with torch.no_grad():
         tried = g(torch.randn((PROBES, *latent_shape), generator=rng, device=rng.device)).clone()
-    off = [target.squared_error(drawn[None], *target.known).double() for drawn in tried]
+    off = [target.squared_error(drawn[None], *target.known) for drawn in tried]
     least = torch.stack(off).amax(0) / (2 * noise_std**2) + UNLIKELY
     return (size + 2 * (size * least).sqrt() + 2 * least).sqrt()
 

@@ -66,7 +66,7 @@ def auroc(inside: Tensor, outside: Tensor) -> float:
     """
     if not len(inside) or not len(outside):
         raise ValueError("there must be scores of one usual signal and of one outlier at least")
-    ranks = rankdata(torch.cat([outside, inside]).double().cpu().numpy())
+    ranks = rankdata(torch.cat([outside, inside]).cpu().double().numpy())
     count, others = len(outside), len(inside)
     above = float(ranks[:count].sum()) - count * (count + 1) / 2
     return above / (count * others)

@@ -215,7 +215,7 @@ def energies_of(
 
     def mean_energy(x: Tensor) -> float:
         found = energies(trained, x, at_a_time(trained.signal_shape), watch)
-        return float(found.energy.double().mean())
+        return float(found.energy.cpu().double().mean())
 
     observed = mean_energy(real - trained.mean)
     drawn = {name: mean_energy(x) for name, x in signals.items()}

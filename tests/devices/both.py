@@ -1,7 +1,7 @@
 """Trains pairs, and does every task with one, on the CPU and on a device that is not there.
 
 Prints, as JSON, which results differ, and for what the host waited in each iteration. A process of
-its own, for the device cannot be taken away again.
+its own, for the device cannot be taken away again. With --narrow the device has no float64.
 """
 
 import json
@@ -74,7 +74,7 @@ TRAININGS = {
 
 
 @contextmanager
-def there(waits: list[str]) -> Iterator[None]:
+def there(waits: list[str], narrow: bool) -> Iterator[None]:
     """Have the device, which runs are placed on; note what the host waits for in iterations.
 
     In the first that a process does of a run it waits for more: ways of computing are compared.
@@ -99,7 +99,7 @@ def there(waits: list[str]) -> Iterator[None]:
     with (
         mock.patch("coopkit.training.new_accelerator", placed),
         mock.patch.object(Run, "iterate", iterate),
-        pretended(lambda name: waits.append(name) if within[0] else None),
+        pretended(lambda name: waits.append(name) if within[0] else None, narrow),
     ):
         yield
     for state in (PartialState, AcceleratorState):
@@ -142,6 +142,7 @@ def tasks(folder: Path, device: str) -> dict[str, Callable[[], Any]]:
     """Return every task with a trained pair."""
     pair: Trained = load(folder / "cooperative", device)
     alone = load(folder / "generator", device)
+    texture = load(folder / "texture-small", device)
     signals = sample(pair, 3).revised
     assert signals is not None
     assert isinstance(signals, Held) == (device == NAME)
@@ -163,6 +164,7 @@ def tasks(folder: Path, device: str) -> dict[str, Callable[[], Any]]:
         "energies": lambda: energies(pair, signals),
         "interpolate": lambda: interpolate(pair, *ends, frames=3),
         "evaluate": lambda: evaluated(pair),
+        "evaluate a texture": lambda: evaluated(texture),
     }
 
 
@@ -172,12 +174,16 @@ def evaluated(pair: Trained) -> Evaluation:
         return evaluate(pair, 4)
 
 
-def differences(here: Mapping[str, Tensor], there: Mapping[str, Tensor]) -> list[str]:
+def differences(here: Mapping[str, Tensor], there: Mapping[str, Tensor], narrow: bool) -> list[str]:
     """Return the names of what is not the same; ways of computing may differ by rounding."""
+
+    def same(x: Tensor, y: Tensor) -> bool:
+        narrowed = narrow and (x.dtype, y.dtype) == (torch.float64, torch.float32)
+        near = torch.allclose(x.to(y.dtype), y, 1e-3, 1e-5)
+        return (narrowed or x.dtype == y.dtype) and near
+
     both = {*here} & {*there}
-    alike = {name for name in both if here[name].dtype == there[name].dtype}
-    same = {name for name in alike if torch.allclose(here[name], there[name], 1e-3, 1e-5)}
-    return sorted(({*here} | {*there}) - same)
+    return sorted(({*here} | {*there}) - {name for name in both if same(here[name], there[name])})
 
 
 def prepared(folder: Path) -> set[str]:
@@ -185,25 +191,26 @@ def prepared(folder: Path) -> set[str]:
     return {*json.loads((folder / FAST_FILE).read_text(encoding="utf-8"))["networks"].values()}
 
 
-def compared(asked: str, folder: Path) -> dict[str, Any]:
+def compared(asked: str, folder: Path, narrow: bool) -> dict[str, Any]:
     """Return what differs, of so many tensors, and what was waited for."""
     waits: list[str] = []
     if asked != "tasks":
         here = trained(asked, folder / "here")
-        with there(waits):
+        with there(waits, narrow):
             away = trained(asked, folder / "away")
         assert prepared(folder / "away") <= {"prepared", "as it is: it is faster as it is"}
     else:
-        for name in ("cooperative", "generator"):
+        for name in ("cooperative", "generator", "texture-small"):
             trained(name, folder / name)
         here = dict(tensors_in({name: task() for name, task in tasks(folder, "cpu").items()}))
-        with there(waits):
+        with there(waits, narrow):
             found = {name: task() for name, task in tasks(folder, NAME).items()}
         away = dict(tensors_in(found))
-    return {"tensors": len(here), "differ": differences(here, away), "waits": waits}
+    return {"tensors": len(here), "differ": differences(here, away, narrow), "waits": waits}
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)  # sums shared among several differ by rounding
+    narrow, names = "--narrow" in sys.argv, [name for name in sys.argv[1:] if name[0] != "-"]
     with tempfile.TemporaryDirectory() as place:
-        print(json.dumps({name: compared(name, Path(place) / name) for name in sys.argv[1:]}))
+        print(json.dumps({name: compared(name, Path(place) / name, narrow) for name in names}))

@@ -2,6 +2,7 @@
 
 Tensors that say they are on it compute on the CPU, and refuse to meet others, as those of a GPU do.
 It is told when the host has to wait for what it reads back from the device; copies to it are free.
+A narrow device has no float64, as Apple's have none.
 """
 
 from collections.abc import Callable, Iterator
@@ -35,9 +36,18 @@ Waits = Callable[[str], None]
 class Held(Tensor):
     """A tensor on the device, whose numbers are in one on the CPU."""
 
+    narrow = False
+    """Whether the device has no float64."""
+
     @staticmethod
     def __new__(cls, inner: Tensor) -> "Held":
-        """Return a tensor of the same shape on the device."""
+        """Return a tensor of the same shape on the device.
+
+        Raises:
+            TypeError: the device has no such type.
+        """
+        if cls.narrow and inner.dtype == torch.float64:
+            raise TypeError(f"{NAME} has no float64")
         return torch.Tensor._make_wrapper_subclass(
             cls,
             inner.size(),
@@ -172,8 +182,13 @@ class Streams(TorchFunctionMode):
 
 
 @contextmanager
-def pretended(waits: Waits = lambda _: None) -> Iterator[None]:
-    """Have streams on the device and values that say their own; `waits` is told what waits."""
+def pretended(waits: Waits = lambda _: None, narrow: bool = False) -> Iterator[None]:
+    """Have streams on the device and values that say their own.
+
+    Args:
+        waits: is told what the host waits for.
+        narrow: whether the device has no float64.
+    """
     to_list, like, made = Tensor.tolist, Tensor.new_tensor, torch.tensor
 
     def listed(tensor: Tensor) -> Any:
@@ -191,6 +206,7 @@ def pretended(waits: Waits = lambda _: None) -> Iterator[None]:
 
     torch.__future__.set_swap_module_params_on_conversion(True)  # an optimiser holds parameters
     with (
+        mock.patch.object(Held, "narrow", narrow),
         mock.patch.object(torch, "Generator", Stream),
         mock.patch.object(Tensor, "tolist", listed),
         mock.patch.object(Tensor, "new_tensor", made_like),
