@@ -135,6 +135,27 @@ def test_resuming_with_other_images_is_refused(name: str, tmp_path: Path):
         run(tiny(name, *keys, "run.iterations=3"), tmp_path / "run", resume=True)
 
 
+def test_a_resumed_run_is_the_same_where_weights_lie_by_channels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Fused updates go through weights and what is known of them in the order of the memory."""
+
+    def put(network: nn.Module, *_: object) -> None:
+        network.to(memory_format=torch.channels_last)
+        laid.append(any(not weight.is_contiguous() for weight in network.parameters()))
+
+    laid: list[bool] = []
+    monkeypatch.setattr("coopkit.building.order_weights", put)
+    fused = '{name="Adam", lr=0.001, fused=true}'
+    keys = [f"{kind}.optimizer={fused}" for kind in NETWORKS["cooperative"]]
+    recipe = tiny("cooperative", *keys, 'run.fast="auto"', "run.iterations=4")
+    run(recipe, tmp_path / "whole")
+    run(recipe, tmp_path / "parts", watchers=[StopAt(2)])
+    run(recipe, tmp_path / "parts", resume=True)
+    assert any(laid)
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
 def test_what_an_optimiser_knows_lies_as_its_weights_do(seed: int):
     weight = nn.Parameter(torch.randn(4, 3, 5, 5).to(memory_format=torch.channels_last))
     optimizer = torch.optim.Adam([weight])
