@@ -58,9 +58,14 @@ def restore(run: "Run", state: Checkpoint) -> None:
 
     Raises:
         RunError: the checkpoint was made from other data, by another number of processes or on
-            another kind of device.
+            another kind of device, or after more iterations than are asked for.
     """
-    training = state.training
+    training, asked = state.training, run.recipe.run.iterations
+    if state.iteration > asked:
+        raise RunError(
+            f"run.iterations {asked}: {run.folder} has done {state.iteration} iterations already; "
+            "ask for as many or more"
+        )
     if training["data"] != run.images.fingerprint:
         raise RunError(
             f"data.source {run.recipe.data.source!r} gives other images than those that the run "

@@ -1,11 +1,27 @@
 """Files that stand whole in their place, or not at all."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 
 TEMPORARY = ".writing-"
 """Begins the names of files and folders that are not whole yet."""
+
+LONGEST = 255
+"""Bytes of a name, on most file systems."""
+
+
+def unfinished(name: str) -> str:
+    """Return a name for what is not whole yet, with the ending of `name`, which may be a long one.
+
+    Args:
+        name: of a file or a folder, or several joined.
+    """
+    if len(TEMPORARY) + len(os.fsencode(name)) <= LONGEST:
+        return f"{TEMPORARY}{name}"
+    return f"{TEMPORARY}{sha256(os.fsencode(name)).hexdigest()}{Path(name).suffix[:9]}"
 
 
 @contextmanager
@@ -15,7 +31,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     The folder of `path` is made if it is not there.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    writing = path.with_name(f"{TEMPORARY}{path.name}")
+    writing = path.with_name(unfinished(path.name))
     try:
         yield writing
         writing.replace(path)
@@ -23,4 +39,4 @@ def whole_file(path: Path) -> Iterator[Path]:
         writing.unlink(missing_ok=True)
 
 
-__all__ = ["TEMPORARY", "whole_file"]
+__all__ = ["LONGEST", "TEMPORARY", "unfinished", "whole_file"]

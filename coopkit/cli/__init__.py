@@ -3,6 +3,7 @@
 Everything heavy is imported inside the commands, so that help and listings come at once.
 """
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -35,6 +36,8 @@ LESS = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; an error that a user can mend is one message and status 2."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     try:
         cli.main(arguments, standalone_mode=False)
     except click.ClickException as error:
@@ -58,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         say(LESS[next((word for word in words if word in LESS), "run")])
         sys.exit(2)
     except OSError as error:
-        say(f"coopkit: {error.filename or 'a file'} cannot be used: {error.strerror or error}")
+        say(f"coopkit: {error.filename or 'an output'} cannot be used: {error.strerror or error}")
         sys.exit(2)
 
 

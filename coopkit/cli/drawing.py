@@ -44,7 +44,7 @@ class Size(click.ParamType[tuple[int, int]]):
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
         """Return height and width."""
-        found = re.fullmatch(r"(\d+)(?:[x×](\d+))?", str(value))
+        found = re.fullmatch(r"(\d{1,5})(?:[x×](\d{1,5}))?", str(value))
         if found is None or 0 in (sides := [int(side) for side in found.groups() if side]):
             self.fail(f"{value!r} is no size; give pixels, such as 512 or 256x512", param, ctx)
         return sides[0], sides[-1]
@@ -96,8 +96,7 @@ def sample(
         check_picture("--out", path, run_folder)
     check_steps(run_folder, how["steps"])
     if files is not None:
-        check_new_folder("--files", files)
-        check_apart("--files", files, run_folder)
+        check_files(files, path, run_folder)
     with written_whole("--files", files) if files else nullcontext() as writing:
         trained = load_run(run_folder, device, prior)
         count = count or trained.recipe.run.chains
@@ -117,6 +116,18 @@ def sample(
             say(f"it shows the first {SHOWN} of {count} signals; --files DIR writes each of them")
     if files is not None:
         say(f"wrote {counted(count * len(panels), 'picture')} into {files}")
+
+
+def check_files(files: Path, path: Path | None, run_folder: Path) -> None:
+    """Refuse a folder that single pictures are not to be written to.
+
+    Raises:
+        RunError: it is not new, a run's or its data's, or it is where the sheet goes.
+    """
+    check_new_folder("--files", files)
+    check_apart("--files", files, run_folder)
+    if path is not None and resolved(files).is_relative_to(resolved(path)):
+        raise RunError(f"--files {files} is, or lies in, the --out {path}; give another place")
 
 
 def save_each(panels: Mapping[str, "Tensor"], mean: float, folder: Path) -> None:

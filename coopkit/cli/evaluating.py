@@ -8,6 +8,7 @@ import click
 from rich.table import Table
 
 from coopkit.cli.console import counted, out, plain, say, watching, write_json
+from coopkit.cli.folders import resolved
 from coopkit.cli.restored import made_by
 from coopkit.cli.results import (
     check_figures,
@@ -97,10 +98,10 @@ def evaluate(
     network = None if features is None else load_network(features, size, values, device)
     with watching() as watch:
         found = measure(trained, network=network, watch=watch, **how)
-    out.print(table_of(found))
     if path is not None:
         write_json(made_by(trained) | found.as_json(), path)
         say(f"wrote {path}")
+    out.print(table_of(found))
 
 
 def check_comparable(n: int | None) -> None:
@@ -200,6 +201,8 @@ def energy(
 
     if path is not None:
         check_figures("--out", path, run_folder, source, against or "")
+    if against is not None and resolved(Path(against)) == resolved(Path(source)):
+        raise click.UsageError(f"--against {against} is what --images has; give other images")
     trained = load_run(run_folder, device)
     sources = (
         {"--images": source} if against is None else {"--images": source, "--against": against}
@@ -218,19 +221,19 @@ def energy(
         {"folder": folder, "name": name, "energy": energy, "residual": residual}
         for (folder, name), energy, residual in rows
     ]
-    if show:
-        out.print(ranking(rows, show))
+    areas = {}
     if against is not None:
         inside, outside = scores
-        figures["auroc"] = {
-            name: auroc(inside[column], outside[column])
-            for column, name in enumerate(("energy", "residual"))
-        }
-        for name, area in figures["auroc"].items():
-            out.print(f"AUROC of the {name}: {area:.4f}", highlight=False)
+        for column, name in enumerate(("energy", "residual")):
+            areas[name] = auroc(inside[column], outside[column])
+        figures["auroc"] = areas
     if path is not None:
         write_json(figures, path)
         say(f"wrote {path}")
+    if show:
+        out.print(ranking(rows, show))
+    for name, area in areas.items():
+        out.print(f"AUROC of the {name}: {area:.4f}", highlight=False)
 
 
 def ranking(rows: Sequence[tuple[tuple[str, str], float, float]], show: int) -> Table:

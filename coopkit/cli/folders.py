@@ -4,11 +4,11 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from coopkit.errors import RunError
-from coopkit.writing import TEMPORARY
+from coopkit.writing import unfinished
 
 FIGURES = "figures.json"
 SHEET = "sheet.png"
@@ -21,8 +21,9 @@ def check_new_folder(option: str, path: Path) -> None:
     """Refuse a place that is taken where a folder is to be written, before anything is computed.
 
     Raises:
-        RunError: it is a file, or a folder that is not empty, or a run's own.
+        RunError: it is a file, or a folder that is not empty, or a run's own, or can be none.
     """
+    check_place(option, path)
     if path.exists() and not path.is_dir():
         raise RunError(f"{option} {path} is a file; give a new folder")
     if path.is_dir() and any(path.iterdir()):
@@ -160,22 +161,47 @@ def written_whole(option: str, folder: Path) -> Iterator[Path]:
     around it are made last. A link is followed, and stays.
 
     Raises:
-        RunError: it is a folder that nothing can take the place of.
+        RunError: it is a folder that nothing can replace, or nothing can be written there.
     """
     from coopkit.interrupts import unwinding_sigterm
 
     place = resolved(folder)
     if Path.cwd().is_relative_to(place) or place.is_mount():
         raise RunError(f"{folder} cannot be replaced as a whole; give a new folder as {option}")
+    check_place(option, folder)
     writing = beside(place)
     with unwinding_sigterm():
         shutil.rmtree(writing, ignore_errors=True)
         try:
-            writing.mkdir()
+            with cannot_be_written(option, folder):
+                writing.mkdir()
             yield writing
             put(writing, place)
         finally:
             shutil.rmtree(writing, ignore_errors=True)
+
+
+def check_place(option: str, path: Path) -> None:
+    """Refuse a place at which nothing can ever stand, by its name or by what it lies in.
+
+    Raises:
+        RunError: with the system's reason.
+    """
+    with cannot_be_written(option, path), suppress(FileNotFoundError):
+        path.lstat()
+
+
+@contextmanager
+def cannot_be_written(option: str, path: Path) -> Iterator[None]:
+    """Have an error of the system say at which place of the user's it came up.
+
+    Raises:
+        RunError: for any error of the system.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"{option} {path} cannot be written: {error.strerror}") from error
 
 
 def resolved(folder: Path) -> Path:
@@ -191,7 +217,7 @@ def nearest_folder(place: Path) -> Path:
 def beside(place: Path) -> Path:
     """Return where to write what is to be at a place: hidden, where no new folder is needed."""
     near = nearest_folder(place)
-    return near / f"{TEMPORARY}{'-'.join(place.relative_to(near).parts)}"
+    return near / unfinished("-".join(place.relative_to(near).parts))
 
 
 def put(writing: Path, place: Path) -> None:

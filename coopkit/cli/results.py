@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from coopkit.cli.folders import check_apart, check_no_run_has, check_unread, nearest_folder
+from coopkit.cli.folders import (
+    cannot_be_written,
+    check_apart,
+    check_no_run_has,
+    check_place,
+    check_unread,
+    nearest_folder,
+)
 from coopkit.errors import RunError
 
 if TYPE_CHECKING:
@@ -48,14 +55,12 @@ def check_file(option: str, path: Path) -> None:
     Raises:
         RunError: it is a folder or a file of a run's own, or nothing can be written there.
     """
+    check_place(option, path)
     if path.is_dir():
         raise RunError(f"{option} {path} is a folder; give the name of a file")
     check_no_run_has(option, path)
-    try:
-        with TemporaryFile(dir=nearest_folder(path.absolute())):
-            pass
-    except OSError as error:
-        raise RunError(f"{option} {path} cannot be written: {error.strerror}") from error
+    with cannot_be_written(option, path), TemporaryFile(dir=nearest_folder(path.absolute())):
+        pass
 
 
 def check_steps(run_folder: Path, steps: int | None, asked: str = "--steps") -> None:

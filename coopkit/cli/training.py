@@ -10,6 +10,7 @@ from rich.table import Table
 
 from coopkit.cli.console import counted, err, out, plain, say, warn_of_plugins
 from coopkit.cli.folders import resolved
+from coopkit.errors import RunError
 
 if TYPE_CHECKING:
     from coopkit.training import Run
@@ -45,6 +46,8 @@ def run(
             )
         run_recipe(recipe)  # says which plugins are not there any more
         folder, recipe = folder or Path(recipe), str(stored)
+    elif resume and Path(recipe).is_dir():
+        raise RunError(f"{recipe} holds no run to go on with: there is no {RECIPE_FILE} in it")
     folder = folder or Path("runs") / Path(recipe).stem
     parsed = Recipe.read(recipe, overrides)
     watchers = [watcher(err), Beginning(err, resume)]

@@ -68,10 +68,20 @@ def inside(file: str, source: str) -> str:
     return path.relative_to(folder).as_posix() if folder in path.parents else path.name
 
 
+KEPT = 200
+"""Bytes of the name of an image in that of its picture."""
+
+
 def distinct(files: list[str]) -> tuple[str, ...]:
-    """Return names for pictures of files; those that are not unique have a number."""
+    """Return names for pictures of files; those that are not unique have a number.
+
+    Of a long one the beginning is kept.
+    """
     names: dict[str, None] = {}
-    for flat in (Path(file).with_suffix("").as_posix().replace("/", "-") for file in files):
+    for file in files:
+        flat = Path(file).with_suffix("").as_posix().replace("/", "-")
+        if len(whole := os.fsencode(flat)) > KEPT:
+            flat = whole[:KEPT].decode(errors="ignore")
         numbered = (f"{flat}-{number}" for number in count(2))
         names[next(name for name in chain([flat], numbered) if name not in names)] = None
     return tuple(names)

@@ -13,6 +13,9 @@ from coopkit.data.cutting import decode, reading
 from coopkit.errors import DataError
 from coopkit.interfaces import Shape
 
+DIGITS = 10
+"""A number of pixels has fewer."""
+
 
 def square_holes(count: int, size: int, signal_shape: Shape, seed: int) -> Tensor:
     """Return a square of `size` × `size` pixels at a place of its own for each signal.
@@ -76,7 +79,7 @@ def holes_of(mask: str, count: int, signal_shape: Shape, seed: int = 0) -> Tenso
     Raises:
         DataError: it is neither, or does not fit the signals.
     """
-    if mask.isdecimal():
+    if mask.isdecimal() and len(mask) < DIGITS:
         return square_holes(count, int(mask), signal_shape, seed)
     path = Path(os.path.expanduser(mask))
     if not path.is_file():

@@ -269,3 +269,14 @@ def test_reader_that_hangs_up_is_no_error():
         text=True,
     )
     assert done.stderr == ""
+
+
+def test_letters_that_a_terminal_lacks_are_replaced():
+    done = subprocess.run(
+        [sys.executable, "-m", "coopkit", "recipes"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "64?64" in done.stdout

@@ -301,3 +301,24 @@ def test_earlier_results_come_back_where_new_ones_cannot_be_put(
     monkeypatch.setattr(Path, "rename", refusing)
     assert reconstruct("--out", "r", "--overwrite")[0] == 130
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("folder_of", ["", "p" * 130 + "/" + "q" * 130])
+def test_an_image_of_a_long_name_has_a_picture(
+    call: Call, folder: Path, tmp_path: Path, folder_of: str
+):
+    images = tmp_path / "images"
+    for name in ("a", "b"):
+        place = images / folder_of / f"{'é' * 120}{name}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8)).save(place)
+    out = tmp_path / "results"
+    assert call("reconstruct", folder, "--images", images, "--steps", "1", "--out", out)[0] == 0
+    assert len(list((out / "reconstructed").iterdir())) == 2
+
+
+def test_a_name_that_is_just_not_too_long_is_written(call: Call, folder: Path, tmp_path: Path):
+    """Though what is not whole yet has a longer one."""
+    names = ["a" * 251 + ".png", "b" * 255]
+    assert call("sample", folder, "-n", "1", "--out", names[0], "--files", names[1])[0] == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == names

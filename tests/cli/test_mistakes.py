@@ -15,6 +15,8 @@ Call = Callable[..., tuple[int, str, str]]
 
 pytestmark = pytest.mark.usefixtures("runs")
 
+LONG = "a" * 5000
+
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
@@ -40,6 +42,13 @@ pytestmark = pytest.mark.usefixtures("runs")
         (("sample", "@cooperative", "--out", "."), ". is a folder"),
         (("sample", "@cooperative", "--files", "."), "give a new folder as --files"),
         (("sample", "@cooperative", "--out", "x.txt"), "must end in .png, .jpg"),
+        (("sample", "@cooperative", "--out", f"{LONG}.png"), "png cannot be written: File name"),
+        (("sample", "@cooperative", "--files", LONG), "a cannot be written: File name too long"),
+        (("sample", "@cooperative", "--files", "s.png", "--out", "s.png"), "lies in, the --out"),
+        (("sample", "@cooperative", "--size", LONG.replace("a", "9")), "is no size"),
+        (("inpaint", "@generator", "--images", "@images", "--mask", "9" * 20), "neither a number"),
+        (("energy", "@cooperative", "--images", "@images", "--against", "@images"), "other images"),
+        (("run", "@images", "--resume"), "holds no run to go on with"),
     ],
 )
 def test_mistake_is_answered_with_one_sentence(

@@ -1,6 +1,8 @@
 """The command that ranks images by their energy."""
 
+import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,3 +50,19 @@ def test_energy_shows_both_ends(
     named = [next(word for word in row.split() if word == "…" or ".png" in word) for row in rows]
     assert named == expected
     assert said.splitlines()[len(expected) + 1].startswith("AUROC")
+
+
+@pytest.mark.parametrize("command", ["energy", "evaluate"])
+def test_figures_are_kept_where_nothing_can_be_printed(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("coopkit.cli.evaluating.out.print", full)
+    own = ["-n", "4", "--restore", "0"] if command == "evaluate" else []
+    place = tmp_path / "figures.json"
+    status, _, said = call(command, "@cooperative", "--images", "@images", *own, "--out", place)
+    assert status == 2
+    assert "No space left on device" in said
+    assert json.loads(place.read_text(encoding="utf-8"))["iteration"] == 4

@@ -100,6 +100,14 @@ def test_resume_forgets_metrics_after_the_checkpoint(tmp_path: Path):
     assert [line["iteration"] for line in metrics(folder)] == [1, 2, 3, 4]
 
 
+def test_fewer_iterations_than_are_done_are_refused(tmp_path: Path):
+    run(tiny(), tmp_path)
+    recipe = (tmp_path / "recipe.toml").read_text()
+    with pytest.raises(RunError, match=r"run.iterations 3: .* has done 4 iterations already"):
+        run(tiny("cooperative", "run.iterations=3"), tmp_path, resume=True)
+    assert (tmp_path / "recipe.toml").read_text() == recipe
+
+
 def change_checkpoint(folder: Path, **changes: Any) -> None:
     state = newest(folder)
     (place,) = list_checkpoints(folder / "checkpoints")
