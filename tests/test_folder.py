@@ -89,7 +89,7 @@ class Second:
     @hookimpl
     def iteration_finished(self, run: Run) -> None:
         with pytest.raises(RunError) as caught:
-            training.run(tiny("run.iterations=1"), run.folder, **self.how)
+            training.run(tiny(), run.folder, **self.how)
         self.said = str(caught.value)
 
 
