@@ -9,8 +9,8 @@ from pathlib import Path
 TEMPORARY = ".writing-"
 """Begins the names of files and folders that are not whole yet."""
 
-LONGEST = 255
-"""Bytes of a name, on most file systems."""
+LONGEST = 240
+"""Bytes of the name of what is not whole yet: most systems have room for 255, and `-earlier`."""
 
 
 def unfinished(name: str) -> str:
