@@ -39,4 +39,4 @@ def whole_file(path: Path) -> Iterator[Path]:
         writing.unlink(missing_ok=True)
 
 
-__all__ = ["LONGEST", "TEMPORARY", "unfinished", "whole_file"]
+__all__ = ["TEMPORARY", "unfinished", "whole_file"]
