@@ -50,7 +50,7 @@ LOSS_SCALE = 2.0**-6
 """What losses are multiplied by in fp16 at first.
 
 Torch's own 2¹⁶ is for means over entries. Those of D2 and G2 are sums over an image: at 2¹⁶ the
-first twelve updates of f in `texture-small` are skipped, until it has been halved to ⅛.
+first eleven updates of f in `texture-small` are skipped, until it has been halved to ⅛.
 """
 
 
